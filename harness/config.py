@@ -1,0 +1,361 @@
+"""Every knob of a trial on one page, and the conversions between a config, its paths and its digest.
+
+A config is a tree of frozen dataclasses. `flatten` turns it into `{"data.window.frames": 768, ...}`; that path
+is at once the name in a study's axes, the column in the results table and the argument of `--set`. The digest
+of the flattened config identifies a trial: names are for people and are never parsed.
+"""
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from models.config import VIDEOMAE, ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig
+
+Scalar = str | int | float | bool | None
+"""A leaf of a config, or a tuple of them."""
+T = TypeVar("T")
+
+DatasetName = Literal["synthetic", "custom", "thumos14"]
+Precision = Literal["fp32", "bf16", "fp16"]
+NmsMethod = Literal["gaussian", "linear", "hard"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """How a stretch of a long video becomes one network input."""
+
+    frames: int = 768
+    """Frames the backbone sees per window; a multiple of the backbone's 16-frame clip."""
+    span: int = 3072
+    """Decoded frames that one window covers. More `frames` sample the same stretch more densely."""
+    features: int = 768
+    """Feature cells the head sees per window; backbone features are resized to this length."""
+    resolution: int = 160
+    """Height and width of the network input, pixels."""
+
+    def __post_init__(self) -> None:
+        """Refuse windows that cannot be sampled evenly."""
+        for name in ("frames", "span", "features", "resolution"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.window.{name} is {getattr(self, name)}, expected at least 1")
+        if self.span % self.frames:
+            raise ValueError(f"data.window.span {self.span} is not a multiple of data.window.frames {self.frames}")
+        if self.span % self.features:
+            raise ValueError(f"data.window.span {self.span} is not a multiple of data.window.features {self.features}")
+
+    @property
+    def stride(self) -> int:
+        """Decoded frames from one sampled frame to the next."""
+        return self.span // self.frames
+
+    @property
+    def cell(self) -> int:
+        """Decoded frames per feature cell (OpenTAD's snippet stride)."""
+        return self.span // self.features
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What training does to a window's pixels; one draw for all of its frames (adatad-facts 6.4)."""
+
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    """Area of the random crop over the area of the frame."""
+    crop_aspect: tuple[float, float] = (0.75, 1.3333333333333333)
+    flip: float = 0.5
+    """Probability of a horizontal flip. 0 where left and right are classes."""
+    jitter: float = 0.5
+    """Brightness, contrast and saturation factors are drawn from 1 - jitter .. 1 + jitter."""
+    hue: float = 0.1
+    """Hue shift as a share of the colour circle, drawn from -hue .. hue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which videos, and how windows are cut from them (adatad-facts 6)."""
+
+    name: DatasetName = "thumos14"
+    num_classes: int = 20
+    fingerprint: str = ""
+    """Identity of the data (annotations and video files); filled when the data is opened."""
+    train_subset: str = "training"
+    test_subset: str = "validation"
+    window: WindowConfig = WindowConfig()
+    min_kept: float = 0.75
+    """Training truncation keeps an action when at least this share of it is inside the window."""
+    min_crop: float = 0.9
+    """A training video shorter than a window is cut to a random length of at least this share."""
+    test_overlap: float = 0.5
+    """Share of a test window that the next one covers again."""
+    augment: AugmentConfig = AugmentConfig()
+    max_unreadable: float = 0.5
+    """More than this share of unreadable videos in a subset is an error, not a quarantine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Optimiser, schedule and precision (adatad-facts 7)."""
+
+    epochs: int = 60
+    """Epochs that are run."""
+    cosine_epochs: int = 100
+    """Epochs after which the cosine would reach zero; more than `epochs` stops early, as the paper does."""
+    warmup_epochs: int = 5
+    repeat: int = 1
+    """Windows drawn from each training video per epoch."""
+    batch_size: int = 2
+    """Videos per optimiser step over all workers."""
+    head_lr: float = 1e-4
+    adapter_lr: float = 2e-4
+    backbone_lr: float = 1e-5
+    """Used by `tuning=full` only."""
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    precision: Precision = "bf16"
+
+    def __post_init__(self) -> None:
+        """Refuse schedules that cannot run."""
+        for name in ("epochs", "batch_size", "repeat", "cosine_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} is {getattr(self, name)}, expected at least 1")
+        if self.cosine_epochs < self.epochs:
+            raise ValueError(
+                f"training.cosine_epochs is {self.cosine_epochs}, expected at least training.epochs ({self.epochs})"
+            )
+        if self.warmup_epochs >= self.cosine_epochs:
+            raise ValueError(
+                f"training.warmup_epochs is {self.warmup_epochs}, expected fewer than cosine_epochs ({self.cosine_epochs})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig:
+    """From head outputs to a video's detections (adatad-facts 8)."""
+
+    min_score: float = 0.001
+    """Points below this probability are dropped before NMS."""
+    pre_nms: int = 2000
+    """Highest-scoring detections kept per window before NMS."""
+    nms: NmsMethod = "gaussian"
+    nms_sigma: float = 0.7
+    """Soft-NMS decay exp(-IoU^2 / sigma)."""
+    nms_iou: float = 0.5
+    """Overlap from which `linear` and `hard` NMS act."""
+    nms_min_score: float = 0.0
+    """Detections whose decayed score falls below this are dropped."""
+    max_detections: int = 2000
+    """Detections kept per video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What mAP means (adatad-facts 9)."""
+
+    tious: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """One trial: everything that decides its result, and nothing else (not where files lie, not the device)."""
+
+    data: DataConfig = DataConfig()
+    model: DetectorConfig
+    engine: EngineConfig = EngineConfig()
+    training: TrainingConfig = TrainingConfig()
+    detection: DetectionConfig = DetectionConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse inputs that the backbone cannot take."""
+        window, backbone = self.data.window, self.model.backbone
+        if window.frames % backbone.clip_frames:
+            raise ValueError(
+                f"data.window.frames is {window.frames}, expected a multiple of the backbone's "
+                f"{backbone.clip_frames}-frame clip"
+            )
+        if window.resolution < backbone.patch:
+            raise ValueError(
+                f"data.window.resolution is {window.resolution}, expected at least one patch ({backbone.patch} pixels)"
+            )
+        halvings = 2 ** (self.model.head.levels - 1)
+        if window.features % halvings:
+            raise ValueError(
+                f"data.window.features is {window.features}, expected a multiple of {halvings} "
+                f"(model.head.levels {self.model.head.levels})"
+            )
+
+
+NAMED: dict[str, dict[str, Any]] = {
+    "model.backbone": dict(VIDEOMAE),
+    "model.adapter": {
+        "none": None,
+        "tia": AdapterConfig(kind="tia"),
+        "tia_no_residual": AdapterConfig(kind="tia_no_residual"),
+        "plain": AdapterConfig(kind="plain"),
+    },
+    "model.head": {"actionformer": ActionFormerConfig()},
+}
+"""Whole branches of a config that the command line can set by a name."""
+
+
+def flatten(config: object, prefix: str = "") -> dict[str, Any]:
+    """Return `{path: leaf}` in declaration order; an absent branch (None) is a leaf of its own."""
+    flat: dict[str, Any] = {}
+    for item in fields(config):  # type: ignore[arg-type]
+        path = f"{prefix}{item.name}"
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            flat.update(flatten(value, f"{path}."))
+        else:
+            flat[path] = value
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any], kind: type[T] = TrialConfig) -> T:  # type: ignore[assignment]
+    """Rebuild a config from `flatten`'s result (lists, as JSON gives them, become tuples)."""
+    values: dict[str, Any] = {}
+    hints = typing.get_type_hints(kind)
+    for item in fields(kind):  # type: ignore[arg-type]
+        below = {path[len(item.name) + 1 :]: v for path, v in flat.items() if path.startswith(f"{item.name}.")}
+        if item.name in flat:
+            value = flat[item.name]
+            values[item.name] = tuple(value) if isinstance(value, list) else value
+        elif below:
+            values[item.name] = unflatten(below, _branch_type(hints[item.name]))
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"config lacks {item.name}")
+    unknown = {path.split(".")[0] for path in flat} - {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ValueError(f"unknown config path {sorted(unknown)[0]} in {kind.__name__}")
+    return kind(**values)
+
+
+def digest(config: TrialConfig) -> str:
+    """Return 16 hex digits that identify a trial: its flattened config, seed included."""
+    return digest_of(flatten(config))
+
+
+def digest_of(value: object) -> str:
+    """Return 16 hex digits of the canonical JSON of a value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def with_value(config: T, path: str, value: Any) -> T:
+    """Return a copy with the value (a leaf or a whole branch) at `path`; ValueError names an unknown path."""
+    return with_values(config, {path: value})
+
+
+def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
+    """Return a copy with several paths changed at once, so that values that only fit together can change together."""
+    names = {item.name for item in fields(config)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    below: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        if head not in names:
+            raise ValueError(f"unknown config path {prefix}{path}; {prefix or 'the config '}has {', '.join(sorted(names))}")
+        if rest:
+            below.setdefault(head, {})[rest] = value
+        else:
+            changes[head] = value
+    for name, inner in below.items():
+        branch = changes.get(name, getattr(config, name))
+        if not is_dataclass(branch):
+            raise ValueError(f"{prefix}{name} is {'none' if branch is None else branch}, so {prefix}{name}.{next(iter(inner))} cannot be set")
+        changes[name] = with_values(branch, inner, f"{prefix}{name}.")
+    for name, value in changes.items():
+        _check_type(config, name, value, prefix)
+    return replace(config, **changes)  # type: ignore[type-var]
+
+
+def parse_value(config: TrialConfig, path: str, text: str) -> Any:
+    """Read a value from the command line by the type of the field at `path`.
+
+    A branch takes one of its names (`model.backbone=videomae-b`, `model.adapter=none`); a tuple takes values
+    joined by `+` (`evaluation.tious=0.3+0.5`).
+
+    Raises:
+        ValueError: the path does not exist, or the text is not of the field's type.
+    """
+    if path in NAMED:
+        if text not in NAMED[path]:
+            raise ValueError(f"{path} is {text}, expected one of {', '.join(NAMED[path])}")
+        return NAMED[path][text]
+    *parents, leaf = path.split(".")
+    owner: Any = config
+    for depth, name in enumerate(parents):
+        if not is_dataclass(owner) or name not in {item.name for item in fields(owner)}:
+            raise ValueError(f"unknown config path {path}: there is no {'.'.join(parents[: depth + 1])}")
+        owner = getattr(owner, name)
+    if owner is None:
+        raise ValueError(f"{'.'.join(parents)} is none, so {path} cannot be set")
+    if not is_dataclass(owner) or leaf not in {item.name for item in fields(owner)}:
+        siblings = ", ".join(item.name for item in fields(owner)) if is_dataclass(owner) else "no fields"
+        raise ValueError(f"unknown config path {path}; {'.'.join(parents) or 'the config'} has {siblings}")
+    return _parse(typing.get_type_hints(type(owner))[leaf], path, text)
+
+
+def _parse(hint: Any, path: str, text: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if text in args:
+            return text
+        raise ValueError(f"{path} is {text}, expected one of {', '.join(map(str, args))}")
+    if origin in (types.UnionType, typing.Union):
+        if text.lower() == "none" and type(None) in args:
+            return None
+        return _parse(next(arg for arg in args if arg is not type(None)), path, text)
+    if origin is tuple:
+        return tuple(_parse(args[0], path, part) for part in text.split("+"))
+    if hint is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError(f"{path} is {text}, expected true or false")
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            kind = "a whole number" if hint is int else "a number"
+            raise ValueError(f"{path} is {text}, expected {kind}") from None
+    if hint is str:
+        return text
+    raise ValueError(f"{path} is a group of settings; set one of its fields instead")
+
+
+def _check_type(config: object, name: str, value: Any, prefix: str) -> None:
+    hint = typing.get_type_hints(type(config))[name]
+    allowed = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    if not any(_matches(value, kind) for kind in allowed):
+        raise ValueError(f"{prefix}{name} is {value!r}, expected {_describe(hint)}")
+
+
+def _matches(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    return getattr(hint, "__name__", str(hint))
+
+
+def _branch_type(hint: Any) -> Any:
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return next(arg for arg in get_args(hint) if is_dataclass(arg))
+    return hint
+
+

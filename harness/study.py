@@ -1,0 +1,115 @@
+"""A study: a base config, the axes that vary, and seeds. Data only; what runs it is `harness.orchestrate`."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from harness.config import TrialConfig, digest, with_values
+
+State = Literal[
+    "planned", "too_large", "running", "finished", "out_of_memory", "failed", "stopped_early", "interrupted"
+]
+"""What can become of a trial. The first and `running` never stand in a results row."""
+
+DONE: frozenset[str] = frozenset({"finished", "too_large", "out_of_memory", "stopped_early"})
+"""States after which a trial is not run again (until `--fresh`)."""
+
+Axis = str | tuple[str, ...]
+"""A config path, or several that change together (then each value is a tuple of as many)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The trials of one preset: every combination of the axes' values, for every seed."""
+
+    base: TrialConfig
+    axes: Mapping[Axis, Sequence[Any]]
+    seeds: tuple[int, ...] = (0,)
+
+    def trials(self) -> tuple["Trial", ...]:
+        """Return the trials in order: the last axis varies fastest, seeds slowest, so that every point is seen early.
+
+        Raises:
+            ValueError: a value does not fit the config, or two trials are the same.
+        """
+        trials = []
+        for seed in self.seeds:
+            for point in itertools.product(*self.axes.values()):
+                values = {"seed": seed, **_paths(self.axes, point)}
+                trials.append(Trial(config=with_values(self.base, values)))
+        seen: dict[str, Trial] = {}
+        for trial in trials:
+            if trial.digest in seen:
+                raise ValueError(f"two trials of the study are the same: {', '.join(self.describe(trial.config))}")
+            seen[trial.digest] = trial
+        return tuple(trials)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every config path that an axis varies, in order."""
+        return tuple(path for axis in self.axes for path in ((axis,) if isinstance(axis, str) else axis))
+
+    def describe(self, config: TrialConfig) -> dict[str, Any]:
+        """Return what tells a trial from its neighbours: `{path: value}` for the axes and the seed."""
+        return {path: _short(_lookup(config, path)) for path in (*self.paths, "seed")}
+
+    def with_axis(self, path: str, values: Sequence[Any]) -> "Grid":
+        """Return the grid with `path` varied over `values`, or fixed to the one value given (`--set`)."""
+        axes = {axis: points for axis, points in self.axes.items() if path != axis and path not in axis_paths(axis)}
+        paired = [axis for axis in self.axes if not isinstance(axis, str) and path in axis]
+        if paired:
+            raise ValueError(f"{path} changes together with {', '.join(paired[0])} in this study and cannot be set alone")
+        if len(values) > 1 or path in self.axes:
+            order = {axis: (values if axis == path else points) for axis, points in self.axes.items()}
+            return replace(self, axes=order if path in self.axes else {**axes, path: tuple(values)})
+        return replace(self, base=with_values(self.base, {path: values[0]}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One config that is to be run once."""
+
+    config: TrialConfig
+
+    @property
+    def digest(self) -> str:
+        """Identity of the trial: 16 hex digits of its config, seed included."""
+        return digest(self.config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study script declares."""
+
+    name: str
+    title: str
+    """One line for people: what is asked, and the paper's table."""
+    presets: Mapping[str, Grid]
+    """`tiny` runs on a laptop with synthetic video, `quick` is its shortest form, `paper` is the published setting."""
+    x: str
+    """Config path on the horizontal axis of the study's curve."""
+    by: str | None = None
+    """Config path that tells the curves apart."""
+
+
+def axis_paths(axis: Axis) -> tuple[str, ...]:
+    """Return the config paths of an axis, paired or not."""
+    return (axis,) if isinstance(axis, str) else axis
+
+
+def _paths(axes: Mapping[Axis, Sequence[Any]], point: tuple[Any, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for axis, value in zip(axes, point, strict=True):
+        values.update({axis: value} if isinstance(axis, str) else dict(zip(axis, value, strict=True)))
+    return values
+
+
+def _lookup(config: object, path: str) -> Any:
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _short(value: Any) -> Any:
+    return getattr(value, "name", None) or getattr(value, "kind", None) or value
