@@ -259,7 +259,9 @@ def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
     for path, value in values.items():
         head, _, rest = path.partition(".")
         if head not in names:
-            raise ValueError(f"unknown config path {prefix}{path}; {prefix or 'the config '}has {', '.join(sorted(names))}")
+            raise ValueError(
+                f"unknown config path {prefix}{path}; {prefix or 'the config '}has {', '.join(sorted(names))}"
+            )
         if rest:
             below.setdefault(head, {})[rest] = value
         else:
@@ -267,7 +269,9 @@ def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
     for name, inner in below.items():
         branch = changes.get(name, getattr(config, name))
         if not is_dataclass(branch):
-            raise ValueError(f"{prefix}{name} is {'none' if branch is None else branch}, so {prefix}{name}.{next(iter(inner))} cannot be set")
+            raise ValueError(
+                f"{prefix}{name} is {'none' if branch is None else branch}, so {prefix}{name}.{next(iter(inner))} cannot be set"
+            )
         changes[name] = with_values(branch, inner, f"{prefix}{name}.")
     for name, value in changes.items():
         _check_type(config, name, value, prefix)
@@ -357,5 +361,3 @@ def _branch_type(hint: Any) -> Any:
     if get_origin(hint) in (types.UnionType, typing.Union):
         return next(arg for arg in get_args(hint) if is_dataclass(arg))
     return hint
-
-

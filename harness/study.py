@@ -13,7 +13,7 @@ State = Literal[
 """What can become of a trial. The first and `running` never stand in a results row."""
 
 DONE: frozenset[str] = frozenset({"finished", "too_large", "out_of_memory", "stopped_early"})
-"""States after which a trial is not run again (until `--fresh`)."""
+"""States after which a trial is not run again (until `--fresh`, or for `too_large` a larger budget)."""
 
 Axis = str | tuple[str, ...]
 """A config path, or several that change together (then each value is a tuple of as many)."""
@@ -33,37 +33,44 @@ class Grid:
         Raises:
             ValueError: a value does not fit the config, or two trials are the same.
         """
-        trials = []
+        trials: dict[str, Trial] = {}
         for seed in self.seeds:
             for point in itertools.product(*self.axes.values()):
-                values = {"seed": seed, **_paths(self.axes, point)}
-                trials.append(Trial(config=with_values(self.base, values)))
-        seen: dict[str, Trial] = {}
-        for trial in trials:
-            if trial.digest in seen:
-                raise ValueError(f"two trials of the study are the same: {', '.join(self.describe(trial.config))}")
-            seen[trial.digest] = trial
-        return tuple(trials)
+                trial = Trial(config=with_values(self.base, {"seed": seed, **_paths(self.axes, point)}))
+                if trial.digest in trials:
+                    raise ValueError(f"two trials of the study are the same: {self.describe(trial.config)}")
+                trials[trial.digest] = trial
+        return tuple(trials.values())
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every config path that an axis varies, in order."""
-        return tuple(path for axis in self.axes for path in ((axis,) if isinstance(axis, str) else axis))
+        return tuple(path for axis in self.axes for path in axis_paths(axis))
 
     def describe(self, config: TrialConfig) -> dict[str, Any]:
         """Return what tells a trial from its neighbours: `{path: value}` for the axes and the seed."""
-        return {path: _short(_lookup(config, path)) for path in (*self.paths, "seed")}
+        return {path: _short(lookup(config, path)) for path in (*self.paths, "seed")}
 
-    def with_axis(self, path: str, values: Sequence[Any]) -> "Grid":
-        """Return the grid with `path` varied over `values`, or fixed to the one value given (`--set`)."""
-        axes = {axis: points for axis, points in self.axes.items() if path != axis and path not in axis_paths(axis)}
-        paired = [axis for axis in self.axes if not isinstance(axis, str) and path in axis]
-        if paired:
-            raise ValueError(f"{path} changes together with {', '.join(paired[0])} in this study and cannot be set alone")
-        if len(values) > 1 or path in self.axes:
-            order = {axis: (values if axis == path else points) for axis, points in self.axes.items()}
-            return replace(self, axes=order if path in self.axes else {**axes, path: tuple(values)})
-        return replace(self, base=with_values(self.base, {path: values[0]}))
+    def with_overrides(self, overrides: Mapping[str, Sequence[Any]]) -> "Grid":
+        """Return the grid with paths fixed to one value or varied over several (`--set`).
+
+        A path that is an axis keeps its place with the new values. Paths that are fixed change together, so that
+        values that only fit each other can be given at once.
+
+        Raises:
+            ValueError: a path changes together with others in this study, or the values do not fit the config.
+        """
+        axes = dict(self.axes)
+        fixed: dict[str, Any] = {}
+        for path, values in overrides.items():
+            for axis in axes:
+                if path != axis and path in axis_paths(axis):
+                    raise ValueError(f"{path} changes together with {', '.join(axis)} here and cannot be set alone")
+            if len(values) > 1 or path in axes:
+                axes[path] = tuple(values)
+            else:
+                fixed[path] = values[0]
+        return replace(self, base=with_values(self.base, fixed), axes=axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +112,11 @@ def _paths(axes: Mapping[Axis, Sequence[Any]], point: tuple[Any, ...]) -> dict[s
     return values
 
 
-def _lookup(config: object, path: str) -> Any:
+def lookup(config: object, path: str) -> Any:
+    """Return the value at a config path, or None below an absent branch."""
     for name in path.split("."):
+        if config is None:
+            return None
         config = getattr(config, name)
     return config
 

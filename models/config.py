@@ -49,7 +49,9 @@ class VideoMAEConfig:
         if self.width % self.heads:
             raise ValueError(f"model.backbone.width {self.width} is not a multiple of heads {self.heads}")
         if self.clip_frames % self.tubelet:
-            raise ValueError(f"model.backbone.clip_frames {self.clip_frames} is not a multiple of tubelet {self.tubelet}")
+            raise ValueError(
+                f"model.backbone.clip_frames {self.clip_frames} is not a multiple of tubelet {self.tubelet}"
+            )
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"model.backbone.drop_path is {self.drop_path}, expected 0 <= drop_path < 1")
 
@@ -156,6 +158,10 @@ class DetectorConfig:
         if self.tuning == "frozen" and self.adapter is not None:
             raise ValueError(
                 f"model.tuning is frozen but model.adapter is {self.adapter.kind}; set model.adapter=none with it"
+            )
+        if self.tuning == "full" and self.adapter is not None and self.adapter.placement == "outside":
+            raise ValueError(
+                "model.tuning is full but model.adapter.placement is outside, where no gradient reaches the backbone"
             )
         if self.adapter and self.adapter.last_layers and self.adapter.last_layers > self.backbone.depth:
             raise ValueError(

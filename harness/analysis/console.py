@@ -1,0 +1,60 @@
+"""The study's table on the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.analysis.names import short_name, value_name
+from harness.analysis.summary import Group
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MIB = 2**20
+
+
+def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
+    """Return a rich table with one line per setting: mAP, peak memory predicted and measured, seconds."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, caption=_caption(groups), title_justify="left", caption_justify="left")
+    axes = list(groups[0].values) if groups else []
+    for axis in axes:
+        table.add_column(short_name(axis), justify="right")
+    for head in ("mAP %", "seeds", "peak MiB\npredicted", "peak MiB\nmeasured", "off by", "ms per\nstep", "seconds"):
+        table.add_column(head, justify="right", no_wrap=True)
+    top = max((group.map_avg.mean for group in groups if group.map_avg), default=None)
+    for group in groups:
+        best = group.map_avg is not None and group.map_avg.mean == top
+        cells = [
+            *(value_name(axis, group.values[axis]) for axis in axes),
+            group.map_avg.in_percent() if group.map_avg else _ends(group),
+            str(len(group.maps)),
+            _mib(group.predicted_peak_bytes),
+            _mib(group.peak_bytes),
+            _deviation(group),
+            "" if group.step_seconds is None else f"{1000 * group.step_seconds:,.0f}",
+            "" if group.total_seconds is None else f"{group.total_seconds:,.1f}",
+        ]
+        # Text, not markup: a class or a backbone may be called [bold].
+        table.add_row(*map(Text, cells), style="bold" if best else None)
+    return table
+
+
+def _caption(groups: Sequence[Group]) -> str | None:
+    kinds = {group.map_avg.explained() for group in groups if group.map_avg}
+    return "; ".join(sorted(kinds)) or None
+
+
+def _ends(group: Group) -> str:
+    return ", ".join(state.replace("_", " ") for state in sorted(group.states))
+
+
+def _mib(num_bytes: int | None) -> str:
+    return "" if num_bytes is None else f"{num_bytes / MIB:,.1f}"
+
+
+def _deviation(group: Group) -> str:
+    if not group.peak_bytes or group.predicted_peak_bytes is None:
+        return ""
+    return f"{100 * (group.predicted_peak_bytes / group.peak_bytes - 1):+.1f} %"

@@ -1,0 +1,1 @@
+"""Command lines: a study script's `main`, and the `tadscale` command."""

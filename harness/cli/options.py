@@ -1,0 +1,211 @@
+"""The options every study has (design.md part 4); scripts depend on them."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.config import parse_value
+from harness.study import Grid, Study
+from harness.units import parse_bytes
+
+DATASETS = ("synthetic", "custom", "thumos14")
+
+
+class UserError(ValueError):
+    """A mistake of the user's; its one sentence is all that is printed."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line said, read and checked."""
+
+    on: str
+    preset: str
+    data_root: Path | None
+    weights: Path | None
+    overrides: tuple[tuple[str, str], ...]
+    seeds: int | None
+    memory_budget: int | None
+    device: str | None
+    workers: int
+    slots: str | None
+    max_concurrent: int | None
+    address: str | None
+    results: Path
+    dry_run: bool
+    status: bool
+    fresh: bool
+    json: bool
+    quiet: bool
+
+
+def read_options(study: Study, argv: Sequence[str]) -> Options:
+    """Parse a study's arguments.
+
+    Raises:
+        UserError: an unknown option or an impossible value.
+    """
+    parser = _parser(study)
+    given = parser.parse_args(argv)
+    quick_wanted = given.quick or given.preset == "quick"
+    if given.quick and given.preset not in (None, "tiny", "quick"):
+        raise UserError(f"--quick is the short form of --preset tiny and does not go with --preset {given.preset}")
+    if given.on != "synthetic" and given.data_root is None and not given.dry_run:
+        raise UserError(f"--on {given.on} needs --data-root DIR, the folder that holds the videos and annotations.json")
+    if given.device not in (None, "cpu", "cuda") and not given.dry_run:
+        raise UserError(f"--device is {given.device}, expected cpu or cuda; a card's name goes with --dry-run")
+    return Options(
+        on=given.on,
+        preset="quick" if quick_wanted else given.preset or default_preset(given.on, given.weights),
+        data_root=given.data_root,
+        weights=given.weights,
+        overrides=tuple(_split(text) for text in given.set),
+        seeds=given.seeds,
+        memory_budget=given.memory_budget,
+        device=given.device,
+        workers=given.workers,
+        slots=given.slots,
+        max_concurrent=given.max_concurrent,
+        address=given.address,
+        results=given.results,
+        dry_run=given.dry_run,
+        status=given.status,
+        fresh=given.fresh,
+        json=given.json,
+        quiet=given.quiet,
+    )
+
+
+def default_preset(on: str, weights: Path | None) -> str:
+    """Return the preset of a data set: `tiny` on synthetic, else `paper`.
+
+    One's own videos without `--weights` get `tiny` too: its backbone is the only one that needs no download.
+    """
+    if on == "synthetic" or (on == "custom" and weights is None):
+        return "tiny"
+    return "paper"
+
+
+def override_grid(grid: Grid, overrides: Sequence[tuple[str, str]], seeds: int | None) -> Grid:
+    """Apply `--set PATH=V[,V...]` and `--seeds N`.
+
+    Raises:
+        ValueError: an unknown path, or a value that does not fit.
+    """
+    values: dict[str, list[Any]] = {}
+    for path, text in overrides:
+        values[path] = [parse_value(_with_branches(grid, values), path, part) for part in text.split(",")]
+    changed = grid.with_overrides(values)
+    return Grid(base=changed.base, axes=changed.axes, seeds=tuple(range(seeds)) if seeds else changed.seeds)
+
+
+def _with_branches(grid: Grid, values: Mapping[str, list[Any]]) -> Any:
+    """Return a config in which earlier `--set`s of whole branches hold, so that fields below them can be set."""
+    from harness.config import with_values
+
+    branches = {path: options[0] for path, options in values.items() if path in ("model.backbone", "model.adapter")}
+    try:
+        return with_values(grid.base, branches)
+    except ValueError:
+        return grid.base  # the branch only fits together with a later --set; the grid itself is checked at the end
+
+
+def _split(text: str) -> tuple[str, str]:
+    path, sign, value = text.partition("=")
+    if not sign or not path or not value:
+        raise UserError(f"--set is {text}, expected PATH=VALUE[,VALUE...]")
+    return path, value
+
+
+def _parser(study: Study) -> _Parser:
+    parser = _Parser(prog=f"studies/{study.name}.py", description=study.title, allow_abbrev=False)
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--on", choices=DATASETS, default="synthetic", help="data set (default: synthetic, made here)")
+    what.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder with videos, annotations.json, classes.txt; for synthetic: where it is written",
+    )
+    what.add_argument(
+        "--weights",
+        type=Path,
+        metavar="PATH",
+        help="pretrained backbone: a file, or a folder with NAME.pth (videomae-s.pth ...)",
+    )
+    what.add_argument(
+        "--preset",
+        choices=tuple(study.presets),
+        help="default: tiny on synthetic, and on custom without --weights; else paper",
+    )
+    what.add_argument("--quick", action="store_true", help="the shortest form of tiny: under two minutes on two cores")
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=V[,V...]",
+        help="override a config path or vary it, e.g. --set model.adapter.kernel=3,7; a + joins the values of a list",
+    )
+    what.add_argument("--seeds", type=_count, metavar="N", help="run seeds 0 .. N-1")
+    how = parser.add_argument_group("how it runs")
+    how.add_argument(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, or with --dry-run a card's name such as rtx4090-24gb (default: what this machine has)",
+    )
+    how.add_argument(
+        "--memory-budget",
+        type=_bytes,
+        metavar="SIZE",
+        help="trials predicted to need more are not run but recorded as too_large, e.g. 24GiB",
+    )
+    how.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="Ray Train workers per trial (data parallel; default 1)"
+    )
+    how.add_argument(
+        "--slots",
+        choices=("warm", "fresh"),
+        help="warm: workers live on and take trial after trial (default on CPU); fresh: new workers per trial (default on GPU)",
+    )
+    how.add_argument("--max-concurrent", type=_count, metavar="N", help="at most this many trials at a time")
+    how.add_argument(
+        "--address", metavar="ADDRESS", help="join this Ray cluster (default: RAY_ADDRESS, else a local one)"
+    )
+    where = parser.add_argument_group("what comes out")
+    where.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of the results tables (default: results)",
+    )
+    where.add_argument(
+        "--dry-run", action="store_true", help="list the trials with predicted memory; runs nothing, needs no data"
+    )
+    where.add_argument("--status", action="store_true", help="say what has become of every trial; runs nothing")
+    where.add_argument("--fresh", action="store_true", help="set earlier results aside and run every trial again")
+    where.add_argument(
+        "--json", action="store_true", help="machine-readable result on stdout, everything else on stderr"
+    )
+    where.add_argument("--quiet", action="store_true", help="no progress display")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

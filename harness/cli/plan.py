@@ -1,0 +1,246 @@
+"""From options to a plan: which trials there are, on which data and weights, and what is known of each.
+
+study + options --grid--> trials --data, weights--> identities in the configs --rows on disk--> states
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from harness.cli.options import Options, UserError, override_grid
+from harness.cli.terminal import Terminal
+from harness.config import TrialConfig, with_values
+from harness.memory.devices import Device, find_device
+from harness.study import DONE, Grid, Study, Trial
+from harness.tables.query import latest, load
+from models.config import VideoMAEConfig
+
+if TYPE_CHECKING:
+    from harness.data.datasets import Dataset
+    from harness.data.synthetic import SyntheticSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What the trials read."""
+
+    dataset: Path
+    """Index of the data set."""
+    weights: Mapping[str, Path | None]
+    """Pretrained file per backbone name."""
+    notes: tuple[str, ...]
+    """What the reader of the results should know: repairs, quarantined videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything decided before the first trial starts."""
+
+    study: Study
+    options: Options
+    grid: Grid
+    trials: tuple[Trial, ...]
+    device: Device
+    sources: Sources | None
+    """None in a dry run."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's tables, checkpoints and plots go."""
+        return self.options.results / self.study.name
+
+    def name(self, trial: Trial) -> str:
+        """Return a trial's name for people: its axis values and seed."""
+        return ", ".join(
+            f"{path.rsplit('.', 1)[-1]} {value}" for path, value in self.grid.describe(trial.config).items()
+        )
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the latest row of every trial of this plan that has one, by digest."""
+        if not self.folder.is_dir():
+            return {}
+        wanted = {trial.digest for trial in self.trials}
+        table = latest(load(self.folder))
+        return {row["digest"]: row for row in table.to_pylist() if row["digest"] in wanted}
+
+    @property
+    def budget_bytes(self) -> int:
+        """Memory that a trial may need."""
+        return min(self.options.memory_budget or self.device.usable_bytes, self.device.usable_bytes)
+
+    def missing(self, rows: Mapping[str, Mapping[str, Any]]) -> tuple[Trial, ...]:
+        """Return the trials that are still to be run; what was too large is, once the budget allows it."""
+        return tuple(trial for trial in self.trials if not self._done(rows.get(trial.digest)))
+
+    def _done(self, row: Mapping[str, Any] | None) -> bool:
+        if row is not None and row["state"] == "too_large":
+            return row["predicted_peak_bytes"] > self.budget_bytes
+        return row is not None and row["state"] in DONE
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again: synthetic videos, tiny weights, predictions."""
+    return Path(platformdirs.user_cache_dir("tadscale"))
+
+
+def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bool) -> Plan:
+    """Build the plan; with `prepare`, make or check the data and weights first.
+
+    Raises:
+        ValueError: the options, the data or the weights do not fit; the message says what was expected.
+    """
+    if options.preset not in study.presets:
+        raise UserError(f"--preset is {options.preset}, but {study.name} has {', '.join(study.presets)}")
+    grid = override_grid(study.presets[options.preset], options.overrides, options.seeds)
+    grid.trials()  # fails here, before any data is made, if the values do not fit
+    device = find_device(options.device)
+    open_data = _synthetic if options.on == "synthetic" else _given
+    grid, sources = open_data(grid, options, options.results / study.name, terminal, prepare)
+    return Plan(study=study, options=options, grid=grid, trials=grid.trials(), device=device, sources=sources)
+
+
+def _synthetic(
+    grid: Grid, options: Options, folder: Path, terminal: Terminal, prepare: bool
+) -> tuple[Grid, Sources | None]:
+    from harness.data.synthetic import ensure_synthetic
+
+    spec = _spec(options)
+    grid = _with(
+        grid, {"data.name": "synthetic", "data.fingerprint": spec.digest, "data.num_classes": spec.num_classes}
+    )
+    grid = _with_identities(grid, options)
+    if not prepare:
+        return grid, None
+    root = options.data_root or cache_dir() / "synthetic"
+    with terminal.stage("synthetic videos") as progress:
+        videos = ensure_synthetic(root, spec, progress)
+    dataset, index = _open("synthetic", videos, grid.base, folder, terminal)
+    return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
+
+
+def _given(
+    grid: Grid, options: Options, folder: Path, terminal: Terminal, prepare: bool
+) -> tuple[Grid, Sources | None]:
+    grid = _with(grid, {"data.name": options.on})
+    if not options.data_root:
+        return _with_identities(grid, options), None
+    dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal)
+    grid = _with(grid, {"data.fingerprint": dataset.fingerprint, "data.num_classes": len(dataset.classes)})
+    grid = _with_identities(grid, options)
+    if not prepare:
+        return grid, None
+    return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
+
+
+def _open(name: str, root: Path, base: TrialConfig, folder: Path, terminal: Terminal) -> "tuple[Dataset, Path]":
+    """Check every annotation and video once; return the data set and the index that the workers read."""
+    from harness.data.datasets import prepare_dataset, save_index
+
+    with terminal.stage("checking videos") as progress:
+        dataset = prepare_dataset(
+            name,
+            root,
+            cache_dir() / "indices",
+            progress,
+            train_subset=base.data.train_subset,
+            test_subset=base.data.test_subset,
+            max_unreadable=base.data.max_unreadable,
+        )
+    index = folder / f"dataset-{dataset.fingerprint[:16]}.json"
+    save_index(dataset, index)
+    return dataset, index
+
+
+def _notes(dataset: "Dataset") -> tuple[str, ...]:
+    """Return what a reader of the results should know of the data: flaws mended, videos left out."""
+    mended = [f"annotations: {count} x {rule}" for rule, count in dataset.repairs.items() if count]
+    left_out = [f"{bad.video_id} is left out: {bad.reason}" for bad in dataset.quarantined]
+    return (*mended, *left_out)
+
+
+def _with(grid: Grid, values: Mapping[str, Any]) -> Grid:
+    return replace(grid, base=with_values(grid.base, values))
+
+
+def backbones(grid: Grid) -> tuple[VideoMAEConfig, ...]:
+    """Return the different backbones of a grid's trials."""
+    return tuple({trial.config.model.backbone.name: trial.config.model.backbone for trial in grid.trials()}.values())
+
+
+def _with_identities(grid: Grid, options: Options) -> Grid:
+    """Put the weights' identity into the configs: other weights, other trials."""
+    names = backbones(grid)
+    if options.weights is not None and options.weights.exists():
+        if len(names) > 1:
+            # One identity per backbone: it changes together with the backbone on one axis.
+            raise UserError("--weights with several backbones is not supported by this study yet; give one backbone")
+        from harness.data.fingerprint import file_digest
+
+        return _with(grid, {"model.weights": file_digest(weights_file(options.weights, names[0].name))})
+    if all(backbone.name == "videomae-tiny" for backbone in names):
+        from harness.training.pretrain import recipe_digest
+
+        return _with(grid, {"model.weights": recipe_digest(_spec(options), names[0])})
+    return grid
+
+
+def _spec(options: Options) -> "SyntheticSpec":
+    """Return which synthetic set is meant; its clips also pretrain the tiny backbone for one's own videos."""
+    from harness.data.synthetic import FULL, QUICK
+
+    return QUICK if options.preset == "quick" else FULL
+
+
+def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path | None]:
+    found: dict[str, Path | None] = {}
+    for backbone in backbones(grid):
+        if options.weights is not None:
+            found[backbone.name] = weights_file(options.weights, backbone.name)
+        elif backbone.name == "videomae-tiny":
+            from harness.training.pretrain import ensure_pretrained
+
+            with terminal.stage("pretraining the tiny backbone") as progress:
+                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _spec(options), backbone, progress)
+        else:
+            raise UserError(
+                f"{backbone.name} needs --weights, a file or a folder with {backbone.name}.pth; "
+                "--preset tiny needs none"
+            )
+    return found
+
+
+def weights_file(path: Path, name: str) -> Path:
+    """Return the file of a backbone.
+
+    Raises:
+        UserError: there is none.
+    """
+    if path.is_file():
+        return path
+    candidate = path / f"{name}.pth"
+    if not candidate.is_file():
+        raise UserError(f"--weights is {path}, expected a file, or a folder with {name}.pth")
+    return candidate
+
+
+def provenance(argv: Sequence[str]) -> dict[str, Any]:
+    """Return what the driver alone knows about where a row comes from."""
+    root = Path(__file__).resolve().parents[2]
+    commit = _git(root, "rev-parse", "HEAD")
+    return {
+        "git_commit": commit,
+        "git_dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "argv": [Path(sys.argv[0]).name, *argv],
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    if not (root / ".git").exists():
+        return None
+    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,185 @@
+"""A study script's `main`: from the command line to the finished curve.
+
+options -> plan -> (dry run | status | data, weights, predictions -> trials on Ray -> rows) -> summary
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.cli.lock import one_driver
+from harness.cli.options import Options, UserError, read_options
+from harness.cli.plan import Plan, cache_dir, make_plan, provenance
+from harness.cli.summary import show_plan, show_summary
+from harness.cli.terminal import Terminal
+from harness.study import DONE, Study, Trial
+from harness.units import format_bytes
+
+DONE_CODE, FAILED_CODE, MISTAKE_CODE, STOPPED_CODE = 0, 1, 2, 130
+
+
+def main(study: Study, argv: Sequence[str] | None = None) -> None:
+    """Run a study from the command line and exit with its code."""
+    sys.exit(run(study, sys.argv[1:] if argv is None else argv))
+
+
+def run(study: Study, argv: Sequence[str]) -> int:
+    """Run a study; return 0 done, 1 some trials failed, 2 the user's mistake, 130 stopped by Ctrl-C."""
+    return guarded(lambda: _run(study, read_options(study, argv), argv))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Turn a user's mistake into one sentence on stderr; a defect of ours keeps its traceback."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        print("stopped; start the same command again to go on", file=sys.stderr)
+        return STOPPED_CODE
+    except (ValueError, OSError) as mistake:
+        if os.environ.get("TADSCALE_TRACEBACK"):
+            raise
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        return MISTAKE_CODE
+
+
+def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
+    terminal = Terminal(json=options.json, quiet=options.quiet)
+    if options.dry_run or options.status:
+        plan = make_plan(study, options, terminal, prepare=False)
+        predicted = _predict(plan, plan.trials, terminal) if options.dry_run else {}
+        show_plan(plan, predicted, terminal, status=options.status)
+        return DONE_CODE
+
+    began = time.monotonic()
+    folder = options.results / study.name
+    writable(folder)
+    with one_driver(folder):
+        plan = make_plan(study, options, terminal, prepare=True)
+        assert plan.sources is not None
+        for note in plan.sources.notes:
+            terminal.note(note)
+        if options.fresh:
+            _set_aside(folder, terminal)
+        rows = plan.rows()
+        missing = plan.missing(rows)
+        if missing:
+            terminal.note(
+                f"{len(plan.trials)} trials, {len(plan.trials) - len(missing)} done before, {len(missing)} to run"
+            )
+            predicted = _predict(plan, missing, terminal)
+            stopped = _run_missing(plan, missing, rows, predicted, provenance(argv), terminal)
+            rows = plan.rows()
+        else:
+            terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
+            stopped = False
+        show_summary(plan, rows, terminal, seconds=time.monotonic() - began)
+        if stopped:
+            terminal.say(f"stopped: {sum(t.digest in rows and rows[t.digest]['state'] in DONE for t in plan.trials)} of "
+                         f"{len(plan.trials)} trials are done; start the same command again to go on")  # fmt: skip
+            return STOPPED_CODE
+        return FAILED_CODE if any(row["state"] in ("failed", "interrupted") for row in rows.values()) else DONE_CODE
+
+
+def _predict(plan: Plan, trials: Sequence[Trial], terminal: Terminal) -> dict[str, Any]:
+    from harness.memory.predict import predict
+
+    with terminal.stage("predicting memory") as progress:
+        configs = [trial.config for trial in trials]
+        predictions = predict(configs, cache_dir() / "predictions", progress, workers=plan.options.workers)
+    return {trial.digest: prediction for trial, prediction in zip(trials, predictions, strict=True)}
+
+
+def _run_missing(
+    plan: Plan,
+    missing: Sequence[Trial],
+    rows: Mapping[str, Mapping[str, Any]],
+    predicted: Mapping[str, Any],
+    columns: Mapping[str, Any],
+    terminal: Terminal,
+) -> bool:
+    """Run trials on Ray; return whether the user stopped them. Trials that cannot fit get their row at once."""
+    from harness.orchestrate.run import run_trials
+    from harness.trial import TrialJob, ended_without_row
+
+    options, sources = plan.options, plan.sources
+    assert sources is not None
+    gpu = plan.device.name != "cpu"
+    budget = plan.budget_bytes
+    jobs = []
+    for trial in missing:
+        need = predicted[trial.digest].peak_bytes
+        job = TrialJob(
+            study=plan.study.name,
+            name=plan.name(trial),
+            config=trial.config,
+            attempt=1 + (rows[trial.digest]["attempt"] if trial.digest in rows else 0),
+            results=plan.folder.resolve(),
+            dataset=sources.dataset.resolve(),
+            weights=sources.weights[trial.config.model.backbone.name],
+            device="cuda" if gpu else "cpu",
+            threads=1,
+            data_workers=4 if gpu else 0,
+            predicted_peak_bytes=need,
+            slot=options.slots or ("fresh" if gpu else "warm"),
+            provenance=columns,
+        )
+        if need > budget:
+            reason = f"predicted to need {format_bytes(need)}, more than {format_bytes(budget)}"
+            terminal.note(f"{job.name}: too large, {reason}")
+            ended_without_row(job, "too_large", reason)
+        else:
+            jobs.append(job)
+    if not jobs:
+        return False
+    return run_trials(jobs, options=_sweep_options(options, gpu), console=terminal.console, quiet=options.quiet)
+
+
+def _sweep_options(options: Options, gpu: bool) -> Any:
+    from harness.orchestrate.run import SweepOptions
+
+    return SweepOptions(
+        slots=options.slots or ("fresh" if gpu else "warm"),
+        workers=options.workers,
+        gpus_per_worker=1.0 if gpu else 0.0,
+        max_concurrent=options.max_concurrent,
+        address=options.address or os.environ.get("RAY_ADDRESS"),
+    )
+
+
+def writable(folder: Path) -> None:
+    """Make the folder, or say why rows could not be written there, before hours are spent on them.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--results is {folder.parent}, which cannot be written to: {error.strerror}") from None
+
+
+def _set_aside(folder: Path, terminal: Terminal) -> None:
+    """Move the tables and checkpoints of earlier runs to `archive/`; nothing is deleted."""
+    old = [path for path in folder.iterdir() if path.name not in (".lock",)]
+    if not any(path.suffix == ".parquet" for path in old) and not (folder / "work").is_dir():
+        return
+    target = folder.parent / "archive" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    target.mkdir(parents=True)
+    for path in old:
+        if path.name.startswith("dataset-"):
+            continue
+        path.rename(target / path.name)
+    terminal.note(f"earlier results are now in {target}")
+
+
+def to_json(value: Any) -> str:
+    """Return JSON for `--json`; what JSON lacks (dates, paths) becomes text."""
+    return json.dumps(value, indent=1, default=str)

@@ -1,0 +1,270 @@
+"""What a study says before it runs and after it has run: tables on the terminal, curves in words, pictures."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.console import trial_table
+from harness.analysis.fits import PowerLaw, Refused, fit_linear_memory, fit_lines
+from harness.analysis.names import short_name, value_name
+from harness.analysis.paper import published
+from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
+from harness.cli.plan import Plan
+from harness.cli.terminal import Terminal
+from harness.units import format_bytes, format_seconds
+
+COLUMNS = {"model.backbone": "model.backbone.name", "model.head": "model.head.kind"}
+"""Where a whole branch is an axis, the column that names it."""
+
+
+def column(path: str) -> str:
+    """Return the results column that tells the values of an axis apart."""
+    return COLUMNS.get(path, path)
+
+
+def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, status: bool) -> None:
+    """List the trials with what is known of each: state, predicted memory, whether it fits, the paper's number."""
+    rows = plan.rows()
+    entries = [_entry(plan, trial, predicted.get(trial.digest), rows.get(trial.digest)) for trial in plan.trials]
+    if plan.options.json:
+        document = {
+            "study": plan.study.name,
+            "preset": plan.options.preset,
+            "device": plan.device.name,
+            "budget_bytes": plan.budget_bytes,
+            "trials": entries,
+        }
+        print(json.dumps(document, indent=1, default=str))
+        return
+    terminal.console.print(_plan_table(plan, entries, status=status))
+    counts: dict[str, int] = {}
+    for entry in entries:
+        counts[entry["state"]] = counts.get(entry["state"], 0) + 1
+    terminal.say(f"{len(entries)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    if status:
+        return
+    sizes = {(entry["params_total"], entry["params_trainable"]) for entry in entries}
+    if len(sizes) == 1:
+        total, trainable = sizes.pop()
+        terminal.say(f"{total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M of them trainable")
+    budget = format_bytes(plan.budget_bytes)
+    batches = sorted({trial.config.training.batch_size // plan.options.workers for trial in plan.trials})
+    per_worker = " or ".join(map(str, batches)) + (" videos" if batches != [1] else " video")
+    terminal.say(f"memory is that of one training step of {per_worker} per worker; {plan.device.name} has {budget}")
+    if any("paper_gib" in entry for entry in entries) and batches != [1]:
+        terminal.say("the paper trains one video per GPU; so do as many --workers as training.batch_size")
+
+
+def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    values = plan.grid.describe(trial.config)
+    paper = published(plan.study.name, values) if trial.config.data.name == "thumos14" else None
+    entry: dict[str, Any] = {
+        "digest": trial.digest,
+        "trial": plan.name(trial),
+        **values,
+        "state": row["state"] if row else "planned",
+        "map_avg": row["map_avg"] if row else None,
+        "peak_bytes": row["peak_bytes"] if row else None,
+        "error": row["error"] if row else None,
+        "attempts": row["attempt"] if row else 0,
+        "seconds": row["total_seconds"] if row else None,
+    }
+    if prediction is not None:
+        entry |= {
+            "predicted_peak_bytes": prediction.peak_bytes,
+            "fits": prediction.peak_bytes <= plan.budget_bytes,
+            "params_total": prediction.params_total,
+            "params_trainable": prediction.params_trainable,
+            "breakdown": prediction.breakdown,
+        }
+    if paper is not None:
+        entry |= {"paper_map": paper.map_avg, "paper_gib": paper.memory_gib, "paper_table": paper.table}
+    return entry
+
+
+def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=plan.study.title, title_justify="left")
+    paths = (*plan.grid.paths, "seed")
+    has_paper = any("paper_gib" in entry for entry in entries) and not status
+    heads = (
+        ["state", "mAP %", "peak", "attempts", "seconds", "reason"] if status else ["predicted\npeak", "fits", "state"]
+    )
+    for head in (*map(short_name, paths), *heads, *(["paper\nmAP %", "paper\nGiB"] if has_paper else [])):
+        wraps = head == "reason"
+        table.add_column(head, justify="left" if wraps else "right", no_wrap=not wraps, overflow="fold")
+    for entry in entries:
+        cells = [value_name(path, entry[path]) for path in paths]
+        if status:
+            score = "" if entry["map_avg"] is None else f"{100 * entry['map_avg']:.1f}"
+            peak = "" if entry["peak_bytes"] is None else format_bytes(entry["peak_bytes"])
+            seconds = "" if entry["seconds"] is None else f"{entry['seconds']:.1f}"
+            cells += [
+                entry["state"].replace("_", " "),
+                score,
+                peak,
+                str(entry["attempts"]),
+                seconds,
+                entry["error"] or "",
+            ]
+        else:
+            cells += [
+                format_bytes(entry["predicted_peak_bytes"]),
+                "yes" if entry["fits"] else "no",
+                entry["state"].replace("_", " "),
+            ]
+        if has_paper:
+            cells += [str(entry.get("paper_map", "")), str(entry.get("paper_gib", ""))]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Terminal, *, seconds: float) -> None:
+    """End a study: the table, the curves in words, where pictures and tables are, and a query to try."""
+    ordered = [rows[trial.digest] for trial in plan.trials if trial.digest in rows]
+    axes = [column(path) for path in plan.grid.paths]
+    groups = summarise(ordered, axes)
+    fits = fit_lines(groups, column(plan.study.x))
+    comparison = _largest_against_smallest(groups, ordered)
+    pictures = _pictures(plan, groups, fits) if any(group.map_avg for group in groups) else []
+    query = _query(plan)
+    if plan.options.json:
+        print(
+            json.dumps(
+                _document(plan, ordered, groups, fits, comparison, pictures, query, seconds), indent=1, default=str
+            )
+        )
+        return
+    terminal.console.print(trial_table(groups, title=plan.study.title))
+    for sentence in _sentences(plan, ordered, fits, comparison):
+        terminal.say(sentence)
+    for path in pictures:
+        terminal.say(f"picture: {path}")
+    terminal.say(f"tables:  {plan.folder}/*.parquet (columns: results/README.md)")
+    for row in ordered:
+        if row["state"] in ("failed", "out_of_memory", "too_large"):
+            terminal.say(f"{row['state'].replace('_', ' ')}: {row['trial']}: {row['error']}")
+    terminal.say(f"took {format_seconds(seconds)}; try: {query}")
+
+
+def _largest_against_smallest(groups: tuple[Group, ...], rows: list[Mapping[str, Any]]) -> Comparison | None:
+    ends = extremes(groups)
+    return compare(rows, *ends) if ends else None
+
+
+def _sentences(
+    plan: Plan, rows: list[Mapping[str, Any]], fits: Mapping[str, PowerLaw | Refused], comparison: Comparison | None
+) -> list[str]:
+    sentences = [f"{line}: {fit.in_words()}" if line else fit.in_words() for line, fit in fits.items()]
+    if comparison:
+        sentences.append(comparison.in_words())
+    off = [
+        abs(row["predicted_peak_bytes"] / row["peak_bytes"] - 1)
+        for row in rows
+        if row["peak_bytes"] and row["predicted_peak_bytes"]
+    ]
+    if off:
+        sentences.append(f"memory was predicted within {100 * max(off):.2f} % on all {len(off)} trials")
+    memory = _memory_law(plan, rows)
+    return [*sentences, *([memory] if memory else [])]
+
+
+def _memory_law(plan: Plan, rows: list[Mapping[str, Any]]) -> str | None:
+    """Return how memory grows with the number of pixels in a window, where only frames and resolution vary."""
+    frames, resolution = "data.window.frames", "data.window.resolution"
+    if not set(map(column, plan.grid.paths)) <= {frames, resolution}:
+        return None
+    measured = [row for row in rows if row["peak_bytes"]]
+    pixels = [row[frames] * row[resolution] ** 2 / 1e6 for row in measured]
+    if len(set(pixels)) < 3:
+        return None
+    return fit_linear_memory(pixels, [row["peak_bytes"] for row in measured], x_name="million pixels").in_words()
+
+
+def _pictures(plan: Plan, groups: tuple[Group, ...], fits: Mapping[str, PowerLaw | Refused]) -> list[Path]:
+    from harness.analysis.plots import plot_bubbles, plot_curve
+
+    folder, title = plan.folder / "plots", plan.study.title
+    folder.mkdir(parents=True, exist_ok=True)
+    curve = plot_curve(groups, folder / "map_over_x.png", x=column(plan.study.x), fits=fits, title=title)
+    colour_by = column(plan.study.by or plan.study.x)
+    bubbles = plot_bubbles(groups, folder / "memory_map_parameters.png", colour_by=colour_by, title=title)
+    return [curve, bubbles]
+
+
+def _query(plan: Plan) -> str:
+    names = {column(path): short_name(column(path)) for path in plan.grid.paths}
+    selected = ", ".join(f'"{path}" as {name}' for path, name in names.items())
+    order = ", ".join(names.values())
+    sql = (
+        f"select {selected}, round(100 * avg(map_avg), 1) as map, round(max(peak_bytes) / 2**20, 1) as peak_mib "
+        f"from best group by {order} order by map desc"
+    )
+    return f"uv run tadscale query {shlex.quote(sql)} --results {plan.folder}"
+
+
+def _document(
+    plan: Plan,
+    rows: list[Mapping[str, Any]],
+    groups: tuple[Group, ...],
+    fits: Mapping[str, PowerLaw | Refused],
+    comparison: Comparison | None,
+    pictures: list[Path],
+    query: str,
+    seconds: float,
+) -> dict[str, Any]:
+    keep = ("digest", "trial", "attempt", "seed", "state", "error", "map_avg", "map_at", "peak_bytes", "predicted_peak_bytes", "memory_source", "step_seconds", "total_seconds", "params_total", "params_trainable")  # fmt: skip
+    trials = []
+    for row in rows:
+        values = {name: row[name] for name in keep}
+        values["map_at"] = dict(row["map_at"]) if row["map_at"] else None
+        trials.append({**values, **{column(path): row[column(path)] for path in plan.grid.paths}})
+    return {
+        "study": plan.study.name,
+        "preset": plan.options.preset,
+        "results": str(plan.folder),
+        "seconds": seconds,
+        "trials": trials,
+        "settings": [_setting(group) for group in groups],
+        "fits": [_fit_document(line, fit) for line, fit in fits.items()],
+        "largest_against_smallest": comparison.in_words() if comparison else None,
+        "notes": list(plan.sources.notes) if plan.sources else [],
+        "pictures": list(map(str, pictures)),
+        "query": query,
+    }
+
+
+def _setting(group: Group) -> dict[str, Any]:
+    return {
+        **group.values,
+        "map_mean": group.map_avg.mean if group.map_avg else None,
+        "map_spread": group.map_avg.spread if group.map_avg else None,
+        "spread_kind": group.map_avg.kind if group.map_avg else None,
+        "seeds": list(group.seeds),
+        "peak_bytes": group.peak_bytes,
+        "predicted_peak_bytes": group.predicted_peak_bytes,
+        "total_seconds": group.total_seconds,
+        "states": group.states,
+    }
+
+
+def _fit_document(line: str, fit: PowerLaw | Refused) -> dict[str, Any]:
+    if isinstance(fit, Refused):
+        return {"line": line, "refused": fit.reason}
+    return {
+        "line": line,
+        "form": fit.form,
+        "b": fit.b,
+        "c": fit.c,
+        "floor": fit.floor,
+        "c_interval": fit.c_interval,
+        "interval_refused": fit.interval_refused,
+        "num_points": fit.num_points,
+        "num_distinct": fit.num_distinct,
+        "rmse_log": fit.rmse_log,
+        "in_words": fit.in_words(),
+    }

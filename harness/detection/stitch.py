@@ -1,0 +1,132 @@
+"""From dense head outputs to one sorted list of detections per video, and the JSON file that holds them.
+
+    (P, C) probabilities --select_candidates--> a window's candidates --seconds--> merge_windows --> a video's list
+
+The public code rounds segments to 0.01 s and scores to 1e-4 between those steps. Here nothing is rounded: the
+ties that rounding makes are what moves its mAP between machines (adatad-facts 14). The file keeps full precision
+too, so that evaluating it gives the same mAP to the last digit.
+"""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from harness.config import DetectionConfig
+from harness.detection.nms import Detections, soft_nms
+
+Rows = list[tuple[float, float, str, float]]
+"""A video's detections as the evaluator takes them: start and end in seconds, label, score."""
+
+
+class MalformedDetections(ValueError):
+    """A detection file that cannot be used, and why."""
+
+
+def select_candidates(
+    segments: Float[np.ndarray, "points 2"],
+    scores: Float[np.ndarray, "points classes"],
+    config: DetectionConfig,
+    valid: Bool[np.ndarray, " points"] | None = None,
+) -> Detections:
+    """Return a window's `pre_nms` best (point, class) pairs of at least `min_score`, best first.
+
+    A point can stand for several classes. Equal scores are taken in the order of points, then classes.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if valid is not None:
+        scores = np.where(valid[:, None], scores, -1.0)
+    flat = scores.ravel()
+    above = np.flatnonzero(flat >= max(config.min_score, 0.0))
+    if len(above) > config.pre_nms:
+        # Everything as good as the last one to be kept stays in, so that the stable sort below settles ties.
+        last_kept = np.partition(flat[above], len(above) - config.pre_nms)[len(above) - config.pre_nms]
+        above = above[flat[above] >= last_kept]
+    best = above[np.argsort(-flat[above], kind="stable")][: config.pre_nms]
+    points, labels = np.divmod(best, scores.shape[1])
+    return Detections(np.asarray(segments, dtype=np.float64)[points], flat[best], labels)
+
+
+def merge_windows(windows: Sequence[Detections], config: DetectionConfig) -> Detections:
+    """Return a video's detections from those of its windows, with NMS in seconds over all of them together.
+
+    The result does not depend on the order of the windows, so it does not matter which worker saw which. What has
+    no length, as segments outside the video have after clipping, is dropped.
+    """
+    segments = np.concatenate([np.empty((0, 2)), *(window.segments for window in windows)]).astype(np.float64)
+    scores = np.concatenate([np.empty(0), *(window.scores for window in windows)]).astype(np.float64)
+    labels = np.concatenate([np.empty(0, dtype=np.int64), *(window.labels for window in windows)])
+    order = np.lexsort((segments[:, 1], segments[:, 0], labels, -scores))
+    order = order[segments[order, 1] > segments[order, 0]]
+    return soft_nms(segments[order], scores[order], labels[order], config)
+
+
+def to_rows(detections: Detections, classes: Sequence[str]) -> Rows:
+    """Return the detections as plain values, for `harness.evaluation` and for the file."""
+    return [
+        (start_s, end_s, classes[label], score)
+        for (start_s, end_s), score, label in zip(
+            detections.segments.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
+        )
+    ]
+
+
+def write_detections(
+    path: Path,
+    detections: Mapping[str, Sequence[tuple[float, float, str, float]]],
+    *,
+    version: str = "VERSION 1.3",
+    external_data: Mapping[str, object] | None = None,
+) -> None:
+    """Write the ActivityNet result file, all or nothing: a reader never sees half of it."""
+    results = {
+        video_id: [{"segment": [start_s, end_s], "label": label, "score": score} for start_s, end_s, label, score in rows]
+        for video_id, rows in detections.items()
+    }
+    document = {"version": version, "external_data": dict(external_data or {}), "results": results}
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(document, file, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_detections(path: Path) -> dict[str, Rows]:
+    """Read a result file of any ActivityNet-style tool; numbers may be written as strings.
+
+    Raises:
+        MalformedDetections: the file cannot be read, is not JSON, or lacks a value; the message names the place.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise MalformedDetections(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise MalformedDetections(f"{path} is not JSON: {error}") from error
+    results = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(results, dict) or not all(isinstance(rows, list) for rows in results.values()):
+        raise MalformedDetections(f'{path} lacks results, expected {{"results": {{video: [...]}}}}')
+    return {
+        video_id: [_read_row(row, f"{path}: detection {index} of {video_id}") for index, row in enumerate(rows)]
+        for video_id, rows in results.items()
+    }
+
+
+def _read_row(row: object, place: str) -> tuple[float, float, str, float]:
+    try:
+        start_s, end_s = row["segment"]  # type: ignore[index]
+        label, numbers = row["label"], (float(start_s), float(end_s), float(row["score"]))  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        raise MalformedDetections(f"{place} is {row!r}, expected segment [start, end], label and score") from None
+    if not isinstance(label, str) or not all(map(math.isfinite, numbers)):
+        raise MalformedDetections(f"{place} is {row!r}, expected a label in words and finite numbers")
+    return numbers[0], numbers[1], label, numbers[2]

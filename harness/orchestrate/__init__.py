@@ -1,0 +1,12 @@
+"""Trials on Ray: which runs where and when, and what became of it. The only package that imports ray.
+
+    sweep.run_sweep      Ray Tune decides which trial is next (sweep.py)
+        |                    its trials are light relays: they ask the board and pass reports on (relay.py)
+      board              a small actor that hands jobs to slots and carries reports back (board.py)
+        |
+      slots              places where one trial runs at a time, each a Ray Train worker group (slots.py, trainer.py)
+        |
+      worker.serve       what a Ray Train worker runs: job after job through `harness.trial.execute` (worker.py)
+
+Nothing here knows what a trial computes: a job is a dictionary, its result another one.
+"""

@@ -1,0 +1,287 @@
+"""The board where Tune pins jobs and slots pick them up.
+
+`Board` holds the rules and knows neither Ray nor time; `BoardActor` lets others wait for its changes. A job is
+handed out again while its worker dies, until it ends or has been handed out `hand_outs` times. The first end of a
+job counts, later ones are ignored, so every call may be repeated.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.orchestrate.failures import KILLED, classify
+
+KEPT_REPORTS = 1000
+
+
+@dataclass
+class _Entry:
+    payload: Mapping[str, Any]
+    slot: int | None = None
+    hand_outs: int = 0
+    started_s: float = 0.0
+    reports: deque[tuple[int, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=KEPT_REPORTS))
+    count: int = 0
+    death: str | None = None
+    """Why the worker that had the job last died."""
+    stop: bool = False
+    outcome: dict[str, Any] | None = None
+
+
+class Board:
+    """Which job is where; all values are plain, so that they cross processes cheaply."""
+
+    def __init__(self, payloads: Mapping[str, Mapping[str, Any]], *, hand_outs: int, slots: int) -> None:
+        """Know the jobs; none is handed out before it is submitted."""
+        self._entries = {digest: _Entry(payload) for digest, payload in payloads.items()}
+        self._order = {digest: index for index, digest in enumerate(payloads)}
+        self._pending: set[str] = set()
+        self._at: dict[int, str] = {}
+        self._hand_outs = hand_outs
+        self._slots = slots
+        self._up: dict[int, str] = {}
+        self._events: list[dict[str, Any]] = []
+        self._latest: dict[str, dict[str, Any]] = {}
+        self.closed = False
+        self.stopping = False
+
+    def submit(self, digest: str) -> None:
+        """Let slots take the job; a job that is already submitted, running or ended stays as it is."""
+        entry = self._entries[digest]
+        if entry.outcome is None and entry.slot is None and digest not in self._pending:
+            if self.stopping:
+                self.end(digest, {"state": "interrupted", "error": "stopped before it began"})
+            else:
+                self._pending.add(digest)
+
+    def reserve(self, slot: int) -> bool:
+        """Give the slot a job if there is one, without starting it; say whether the slot has one now."""
+        if slot not in self._at and self._pending:
+            # In the order given, whichever relay was quicker to submit.
+            digest = min(self._pending, key=self._order.__getitem__)
+            self._pending.remove(digest)
+            self._at[slot] = digest
+            self._entries[digest].slot = slot
+        return slot in self._at
+
+    def take(self, slot: int) -> dict[str, Any] | None:
+        """Return the job that the slot is to run now: the one its last worker left behind, or the next."""
+        while self.reserve(slot):
+            digest = self._at[slot]
+            entry = self._entries[digest]
+            if entry.hand_outs >= self._hand_outs:
+                self._give_up(digest)
+                continue
+            entry.hand_outs += 1
+            entry.started_s = entry.started_s or time.monotonic()
+            self._say("started", digest, values={"slot": slot, "hand_out": entry.hand_outs})
+            return {**entry.payload, "digest": digest, "hand_out": entry.hand_outs}
+        return None
+
+    def report(self, digest: str, metrics: Mapping[str, Any]) -> None:
+        """Keep what a running job reports."""
+        entry = self._entries[digest]
+        if entry.outcome is None:
+            entry.count += 1
+            entry.reports.append((entry.count, dict(metrics)))
+            self._latest.setdefault(digest, {}).update(metrics)
+
+    def end(self, digest: str, outcome: Mapping[str, Any]) -> None:
+        """Close the job with `state`, `error`, `result` and `traceback`; only the first end counts."""
+        entry = self._entries[digest]
+        if entry.outcome is not None:
+            return
+        seconds = time.monotonic() - entry.started_s if entry.started_s else 0.0
+        entry.outcome = {"error": None, "result": None, "traceback": None, **outcome, "seconds": seconds}
+        self._free(entry)
+        self._pending.discard(digest)
+        self._say("ended", digest, values=self._latest.pop(digest, {}), outcome=entry.outcome)
+
+    def slot_up(self, slot: int, incarnation: str) -> None:
+        """Note that a worker of the slot is ready."""
+        if slot not in self._up:
+            self._up[slot] = incarnation
+            self._say("slots", None, values={"up": len(self._up), "wanted": self._slots})
+        self._up[slot] = incarnation
+
+    def incarnation(self, slot: int) -> str | None:
+        """Return which worker group serves the slot now."""
+        return self._up.get(slot)
+
+    def worker_died(self, slot: int, text: str) -> None:
+        """Remember why; the restarted worker will take the job again."""
+        digest = self._at.get(slot)
+        if digest is not None:
+            entry = self._entries[digest]
+            entry.death = text
+            if entry.hand_outs < self._hand_outs:
+                self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
+
+    def slot_down(self, slot: int, text: str) -> int:
+        """Take the slot's job back for others to run; return how many jobs have ended so far."""
+        digest = self._at.get(slot)
+        if digest is not None:
+            entry = self._entries[digest]
+            entry.death = text
+            self._free(entry)
+            if entry.hand_outs >= self._hand_outs:
+                self._give_up(digest)
+            else:
+                self._pending.add(digest)
+        if self._up.pop(slot, None) is not None:
+            self._say("slots", None, values={"up": len(self._up), "wanted": self._slots}, reason=classify(text)[1])
+        return self.num_ended
+
+    def fail_rest(self, error: str, traceback: str | None = None) -> None:
+        """End every job that has not ended: nothing is left to run it."""
+        for digest, entry in self._entries.items():
+            if entry.outcome is None:
+                self.end(digest, {"state": "failed", "error": error, "traceback": traceback})
+
+    def stop(self) -> None:
+        """Ask every running job to save its state and end, and start none."""
+        self.stopping = True
+        for digest in sorted(self._pending, key=self._order.__getitem__):
+            self.end(digest, {"state": "interrupted", "error": "stopped before it began"})
+        for entry in self._entries.values():
+            entry.stop = True
+
+    def stop_job(self, digest: str) -> None:
+        """Ask one running job to save its state and end."""
+        self._entries[digest].stop = True
+
+    def should_stop(self, digest: str) -> bool:
+        """Say whether the job was asked to stop, or is nobody's any more."""
+        entry = self._entries[digest]
+        return entry.stop or self.closed or entry.outcome is not None
+
+    def follow(self, digest: str, after: int) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
+        """Return the number of the last report, the reports after number `after`, and the outcome if it ended."""
+        entry = self._entries[digest]
+        return entry.count, [metrics for number, metrics in entry.reports if number > after], entry.outcome
+
+    def has_news(self, digest: str, after: int) -> bool:
+        """Whether `follow` would return something new."""
+        entry = self._entries[digest]
+        return entry.count > after or entry.outcome is not None
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what happened since the last call; a job's reports come merged, so that the list stays short."""
+        happened, self._events = self._events, []
+        happened += [{"kind": "report", "digest": digest, "values": values} for digest, values in self._latest.items()]
+        self._latest = {}
+        return happened
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `events` would return something."""
+        return bool(self._events or self._latest)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a job waits for a slot."""
+        return bool(self._pending)
+
+    @property
+    def num_ended(self) -> int:
+        """How many jobs have an outcome."""
+        return sum(entry.outcome is not None for entry in self._entries.values())
+
+    @property
+    def running(self) -> Sequence[str]:
+        """Digests of the jobs that slots have."""
+        return [digest for digest, entry in self._entries.items() if entry.slot is not None and entry.hand_outs]
+
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of every job that ended, and of those that a slot still has (`interrupted`)."""
+        known = {digest: entry.outcome for digest, entry in self._entries.items() if entry.outcome is not None}
+        for digest in self.running:
+            error = "the study was stopped before the trial could save its state"
+            known[digest] = {"state": "interrupted", "error": error, "result": None, "traceback": None, "seconds": 0.0}
+        return known
+
+    def _free(self, entry: _Entry) -> None:
+        if entry.slot is not None:
+            del self._at[entry.slot]
+        entry.slot = None
+
+    def _give_up(self, digest: str) -> None:
+        entry = self._entries[digest]
+        state, reason = classify(entry.death) if entry.death else ("failed", KILLED)
+        error = f"{reason}; it was started {entry.hand_outs} times"
+        self.end(digest, {"state": state, "error": error, "traceback": entry.death})
+
+    def _say(self, kind: str, digest: str | None, **more: Any) -> None:
+        self._events.append({"kind": kind, "digest": digest, **more})
+
+
+class BoardActor:
+    """A board that can be waited on; every method runs in one event loop, so nothing needs a lock."""
+
+    def __init__(self, payloads: Mapping[str, Mapping[str, Any]], *, hand_outs: int, slots: int) -> None:
+        """Start with every job known and none submitted."""
+        self._board = Board(payloads, hand_outs=hand_outs, slots=slots)
+        self._changed = asyncio.Event()
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the board that never waits."""
+        result = getattr(self._board, method)(*args)
+        self._wake()
+        return result
+
+    async def reserve(self, slot: int) -> bool:
+        """Wait until the slot has a job to run; False when the board is closed."""
+        await self._until(lambda: self._board.closed or self._board.reserve(slot))
+        return not self._board.closed
+
+    async def take(self, slot: int, incarnation: str) -> dict[str, Any] | None:
+        """Wait for the slot's next job; None when the board is closed or a newer worker has come in the meantime."""
+        self._board.slot_up(slot, incarnation)
+        self._wake()
+        job: list[dict[str, Any]] = []
+
+        def ready() -> bool:
+            # The worker that asked may be dead: then a newer one has asked since, and the job must be its.
+            if self._board.closed or self._board.incarnation(slot) != incarnation:
+                return True
+            taken = self._board.take(slot)
+            job.extend([taken] if taken else [])
+            return bool(job)
+
+        await self._until(ready)
+        self._wake()
+        return job[0] if job else None
+
+    async def follow(self, digest: str, after: int) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
+        """Wait for news of a job; see `Board.follow`."""
+        await self._until(lambda: self._board.has_news(digest, after) or self._board.closed)
+        return self._board.follow(digest, after)
+
+    async def stopped(self, digest: str) -> bool:
+        """Wait until the job is asked to stop."""
+        await self._until(lambda: self._board.should_stop(digest))
+        return True
+
+    async def events(self, wait_s: float) -> list[dict[str, Any]]:
+        """Return what happened since the last call, waiting for something to happen for at most `wait_s`."""
+        try:
+            await asyncio.wait_for(self._until(lambda: self._board.has_events), wait_s)
+        except TimeoutError:
+            pass
+        return self._board.events()
+
+    async def close(self) -> None:
+        """Send every waiting slot home."""
+        self._board.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            await self._changed.wait()

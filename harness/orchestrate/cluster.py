@@ -1,0 +1,202 @@
+"""The Ray cluster of a study: one of its own on this machine, or one that is joined by its address."""
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+NAMESPACE = "tadscale"
+PROBE_TIMEOUT_S = 5.0
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # Trials are given absolute paths; Ray's change of folder would break relative ones.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # With the old output and verbosity 0, Tune prints nothing; the study has its own display.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Settings that Ray reads from the environment of the study and of every process it starts; the user's own win."""
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """A running Ray cluster; a context manager that leaves it (or ends it, if it is the study's own)."""
+
+    own: bool
+    """Whether the cluster was started for this study and ends with it."""
+    dashboard_url: str | None
+    resources: dict[str, float]
+    """Totals at the start: CPU, GPU, memory (bytes), ..."""
+    storage: str
+    """Folder for Ray's own bookkeeping."""
+    _folder: Path | None = field(default=None, repr=False)
+
+    @property
+    def num_cpus(self) -> int:
+        """CPUs of the whole cluster."""
+        return int(self.resources.get("CPU", 0))
+
+    @property
+    def num_gpus(self) -> float:
+        """GPUs of the whole cluster."""
+        return self.resources.get("GPU", 0.0)
+
+    def close(self) -> None:
+        """Leave the cluster; the study's own dies with all its processes."""
+        import ray
+
+        ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Return the cluster."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the cluster."""
+        self.close()
+
+
+def connect(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    storage: str | None = None,
+) -> Cluster:
+    """Start a cluster on this machine, or join the one at `address` (or `RAY_ADDRESS`).
+
+    Call it in the main thread: Ray's processes die with the thread that started them, which is how a study that is
+    killed leaves nothing behind.
+
+    Raises:
+        ValueError: nothing answers at the address, or it does not let us in.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _silence()
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if address and address != "local":
+            return _join(address, storage)
+        return _start(num_cpus, num_gpus, storage)
+
+
+def num_slots(cluster: Cluster, num_jobs: int, *, workers: int, cpus_per_worker: int, gpus_per_worker: float) -> int:
+    """Return how many trials can run at once: as many as there are, if CPUs and GPUs allow it.
+
+    Raises:
+        ValueError: not even one fits.
+    """
+    limits = [("CPU", cluster.num_cpus, workers * cpus_per_worker), ("GPU", cluster.num_gpus, workers * gpus_per_worker)]
+    for name, have, need in limits:
+        if need > have:
+            raise ValueError(f"one trial needs {need:g} {name}s, but the cluster has {have:g}")
+    return max(1, min(num_jobs, *(int(have // need) for _, have, need in limits if need > 0)))
+
+
+def probe(address: str, timeout_s: float = PROBE_TIMEOUT_S) -> None:
+    """Raise ValueError unless something listens at a `HOST:PORT` address; Ray itself would retry for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"the Ray address is {address}, expected HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"no Ray cluster answers at {address} ({error})") from None
+
+
+def _silence() -> None:
+    # Ray prints what the raylet says of dead workers to stdout, which `--json` needs for itself; the study tells of
+    # the same deaths in one line each. `log_to_driver=False` does not cover it.
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
+    import ray
+
+    _make_token_possible()
+    folder = Path(tempfile.mkdtemp(prefix="tad-", dir=_short_folder()))
+    try:
+        context = ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            namespace=NAMESPACE,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except BaseException:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    url = getattr(context, "dashboard_url", None)
+    return Cluster(
+        own=True,
+        dashboard_url=f"http://{url}" if url else None,
+        resources=ray.cluster_resources(),
+        storage=storage or str(folder / "runs"),
+        _folder=folder,
+    )
+
+
+def _join(address: str, storage: str | None) -> Cluster:
+    if address != "auto":
+        probe(address)
+    import ray
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    # Ray itself offers a token only to a cluster that it found on its own, not to one at a given address.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        context = ray.init(
+            address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
+        raise ValueError(f"could not join the Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from None
+    url = getattr(context, "dashboard_url", None)
+    return Cluster(
+        own=False,
+        dashboard_url=f"http://{url}" if url else None,
+        resources=ray.cluster_resources(),
+        storage=storage or str(Path(tempfile.gettempdir()) / "tadscale-ray"),
+    )
+
+
+def _make_token_possible() -> None:
+    # A local cluster asks for a token (RAY_AUTH_MODE=disabled turns that off), which Ray keeps in the home folder.
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if not (os.environ.get("RAY_AUTH_TOKEN") or token.is_file() or os.access(Path.home(), os.W_OK)):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _short_folder() -> str:
+    # Ray's socket paths lie below and may have 107 characters at most; a TMPDIR is often too long for that.
+    return "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()

@@ -1,0 +1,52 @@
+"""The values that cross from the study to the workers and back: jobs, events, outcomes. No Ray here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Metrics = dict[str, float | int | str | None]
+
+EventKind = Literal["slots", "started", "report", "retried", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One trial to be run."""
+
+    digest: str
+    name: str
+    """What tells the trial from its neighbours, for people."""
+    payload: Mapping[str, Any]
+    """Handed to the trial function as it is (plus `hand_out`: how often it was started in this sweep); JSON only."""
+    predicted_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something a display may want to show."""
+
+    kind: EventKind
+    """`slots`: a slot came up or went away; `retried`: a worker died and its trial starts again from its checkpoint."""
+    digest: str | None = None
+    values: Metrics = field(default_factory=dict)
+    """`started`: slot, hand_out; `report`: what the trial reported; `slots`: up, wanted; `ended`: its last metrics."""
+    state: str | None = None
+    """How the trial ended."""
+    reason: str | None = None
+    """One line for `retried`, `slots` and a trial that did not finish."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a trial."""
+
+    digest: str
+    state: str
+    error: str | None = None
+    """One line; None for a trial that finished."""
+    result: Mapping[str, Any] | None = None
+    """What the trial function returned; None when it never returned, and then it wrote no row."""
+    log: str | None = None
+    """File that holds the traceback."""
+    seconds: float = 0.0
+    """From the first hand-out to the end, as the board saw it."""

@@ -1,0 +1,134 @@
+"""Slots: places where one trial runs at a time, each a Ray Train worker group kept alive by a thread of the study.
+
+    warm   one worker group takes job after job: overhead of milliseconds per trial, one start per slot
+    fresh  one worker group per job: nothing that ran before can touch its memory
+
+A worker that dies is started again by Ray Train; the board then hands its job out again.
+"""
+
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+
+from harness.orchestrate.worker import NAMESPACE, serve
+
+SlotKind = Literal["warm", "fresh"]
+MAX_FAILURES = 2
+"""How often a dead worker group is started again for the same job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotConfig:
+    """What every slot of a sweep has."""
+
+    kind: SlotKind
+    board: str
+    """Name of the board's actor."""
+    execute: str
+    """Dotted path of the trial function."""
+    storage: str
+    """Folder for Ray Train's own bookkeeping; trials write nothing there."""
+    workers: int = 1
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    own_cluster: bool = True
+
+
+class Slot:
+    """One slot; `start` it, then it serves the board until that is closed."""
+
+    def __init__(self, index: int, config: SlotConfig) -> None:
+        """Prepare a slot; nothing runs yet."""
+        self.index = index
+        self.error: str | None = None
+        """Why the slot gave up, if it did."""
+        self._config = config
+        # A daemon: a study that must leave at once does not wait for Ray.
+        self._thread = threading.Thread(target=self._serve, name=f"slot-{index}", daemon=True)
+
+    def start(self) -> None:
+        """Start the worker group in the background; later calls do nothing."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the slot to end; say whether it did."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the slot serves, or will."""
+        return self._thread.is_alive()
+
+    def _serve(self) -> None:
+        try:
+            board = ray.get_actor(self._config.board, namespace=NAMESPACE)
+            ended = -1
+            while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
+                try:
+                    self._fit()
+                    if self._config.kind == "warm":
+                        return
+                except Exception as error:
+                    now_ended = ray.get(board.call.remote("slot_down", self.index, str(error)))
+                    # A slot that failed without getting a single trial to its end would fail for ever.
+                    if now_ended == ended:
+                        self.error = str(error)
+                        return
+                    ended = now_ended
+        except Exception as error:  # the board is gone: the sweep is over or starts anew
+            self.error = str(error)
+
+    def _fit(self) -> None:
+        from harness.orchestrate.trainer import SlotTrainer
+
+        config = self._config
+        SlotTrainer(
+            serve,
+            own_cluster=config.own_cluster,
+            train_loop_config={
+                "board": config.board,
+                "slot": self.index,
+                "execute": config.execute,
+                "once": config.kind == "fresh",
+                "cpus_per_worker": config.cpus_per_worker,
+            },
+            scaling_config=ScalingConfig(
+                num_workers=config.workers,
+                use_gpu=config.gpus_per_worker > 0,
+                resources_per_worker=resources_per_worker(config),
+            ),
+            run_config=RunConfig(
+                name=f"{config.board}-slot{self.index}-{uuid.uuid4().hex[:6]}",
+                storage_path=config.storage,
+                failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=2),
+                callbacks=[DeathNotice(config.board, self.index)],
+            ),
+        ).fit()
+
+
+def resources_per_worker(config: SlotConfig) -> dict[str, float]:
+    """Return what Ray is asked for per worker."""
+    gpus = {"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}
+    return {"CPU": config.cpus_per_worker, **gpus}
+
+
+class DeathNotice(UserCallback):
+    """Tells the board why a worker died; Ray calls it in the Train controller, once per failed group."""
+
+    def __init__(self, board: str, slot: int) -> None:
+        """Know whom to tell."""
+        self._board = board
+        self._slot = slot
+
+    def after_exception(self, run_context: Any, worker_exceptions: Mapping[int, Exception]) -> None:
+        """Send the error of the lowest failed rank."""
+        error = worker_exceptions[min(worker_exceptions)]
+        text = f"{type(error).__name__}: {error}"
+        ray.get_actor(self._board, namespace=NAMESPACE).call.remote("worker_died", self._slot, text)

@@ -1,0 +1,223 @@
+"""Run jobs: Ray Tune decides which is next, slots run them, the caller hears of everything that happens.
+
+    study's main thread     hears events from the board; Ctrl-C arrives here and nowhere else
+    thread "tune"           Tuner.fit over the digests, started anew if Tune itself breaks
+    threads "slot-0"...     one Ray Train worker group each (slots.py)
+"""
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from harness.orchestrate.board import BoardActor
+from harness.orchestrate.cluster import NAMESPACE, Cluster
+from harness.orchestrate.failures import classify
+from harness.orchestrate.jobs import Event, Job, Outcome
+from harness.orchestrate.relay import relay
+from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
+
+DRIVER_BYTES = 2**20
+"""What a Tune trial asks for: it only relays, and a CPU for it would be one that a worker lacks."""
+TUNE_ATTEMPTS = 3
+STOP_GRACE_S = 20.0
+"""How long running trials have to save their state after the first Ctrl-C."""
+
+
+def run_sweep(
+    cluster: Cluster,
+    jobs: Sequence[Job],
+    *,
+    execute: str,
+    num_slots: int,
+    slots: SlotKind = "warm",
+    workers_per_slot: int = 1,
+    cpus_per_worker: int = 1,
+    gpus_per_worker: float = 0.0,
+    on_event: Callable[[Event], None] = lambda event: None,
+    log_dir: Path | None = None,
+    stop_grace_s: float = STOP_GRACE_S,
+) -> dict[str, Outcome]:
+    """Run every job once and return what became of them, in the given order.
+
+    A trial that raises ends as `failed` or `out_of_memory`; one whose worker dies is started again from its own
+    checkpoint, at most `MAX_FAILURES` times. The first Ctrl-C asks running trials to save their state and returns
+    what is known (jobs that never began are left out); the second one does not wait for them.
+
+    Args:
+        cluster: from `connect`.
+        jobs: digests must differ.
+        execute: dotted path of `function(job: dict, reporter) -> dict` (its `state` and `error` become the outcome's).
+        num_slots: how many trials run at once; see `cluster.num_slots`.
+        slots: `warm` keeps worker groups between trials, `fresh` starts one per trial.
+        workers_per_slot: Ray Train workers per trial.
+        cpus_per_worker: CPUs, and torch threads, of a worker.
+        gpus_per_worker: GPUs of a worker.
+        on_event: called in this thread.
+        log_dir: where tracebacks of failed trials go.
+        stop_grace_s: how long trials may take to save their state after the first Ctrl-C.
+    """
+    if not jobs:
+        return {}
+    sweep = _Sweep(cluster, jobs, on_event, log_dir, num_slots)
+    config = SlotConfig(
+        kind=slots,
+        board=sweep.name,
+        execute=execute,
+        storage=cluster.storage,
+        workers=workers_per_slot,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        own_cluster=cluster.own,
+    )
+    try:
+        sweep.start(config)
+        sweep.listen()
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            sweep.stop(stop_grace_s)
+    with contextlib.suppress(KeyboardInterrupt):
+        sweep.close()
+    return {job.digest: sweep.outcomes[job.digest] for job in jobs if job.digest in sweep.outcomes}
+
+
+class _Sweep:
+    def __init__(
+        self,
+        cluster: Cluster,
+        jobs: Sequence[Job],
+        on_event: Callable[[Event], None],
+        log_dir: Path | None,
+        num_slots: int,
+    ) -> None:
+        self.name = f"sweep-{uuid.uuid4().hex[:8]}"
+        self.outcomes: dict[str, Outcome] = {}
+        self._cluster = cluster
+        self._jobs = jobs
+        self._on_event = on_event
+        self._log_dir = log_dir
+        self._num_slots = num_slots
+        self._slots: list[Slot] = []
+        self._up = 0
+        # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
+        # the first trial its start sooner and the last one no later.
+        self._starts_at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
+        self._tune_error: str | None = None
+        payloads = {job.digest: dict(job.payload) for job in jobs}
+        actor = ray.remote(num_cpus=0, max_concurrency=10_000)(BoardActor)
+        self._board: Any = actor.options(name=self.name, namespace=NAMESPACE).remote(
+            payloads, hand_outs=1 + MAX_FAILURES, slots=num_slots
+        )
+
+    def start(self, config: SlotConfig) -> None:
+        self._slots = [Slot(index, config) for index in range(self._num_slots)]
+        self._start_slots()
+        self._tune = threading.Thread(target=self._search, name="tune", daemon=True)
+        self._tune.start()
+
+    def _start_slots(self) -> None:
+        settled = self._up + sum(slot.error is not None for slot in self._slots)
+        for slot in self._slots[: settled + self._starts_at_once]:
+            slot.start()
+
+    def listen(self) -> None:
+        """Pass events on until every job has ended."""
+        while len(self.outcomes) < len(self._jobs):
+            self._hear(wait_s=0.5)
+            self._start_slots()
+            if not any(slot.alive for slot in self._slots):
+                self._hear(wait_s=0.0)
+                errors = [slot.error for slot in self._slots if slot.error] or ["every slot ended"]
+                ray.get(self._board.call.remote("fail_rest", classify(errors[0])[1], errors[0]))
+            elif self._tune_error is not None:
+                ray.get(self._board.call.remote("fail_rest", f"Ray Tune broke: {classify(self._tune_error)[1]}", self._tune_error))  # fmt: skip
+
+    def stop(self, grace_s: float) -> None:
+        """Ask trials to end and wait for those that run."""
+        ray.get(self._board.call.remote("stop"), timeout=5)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and len(self.outcomes) < len(self._jobs):
+            self._hear(wait_s=0.2)
+
+    def close(self) -> None:
+        """Take the last news from the board and send the slots home."""
+        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
+            self._hear(wait_s=0.0)
+            for digest, outcome in ray.get(self._board.call.remote("outcomes"), timeout=5).items():
+                self._keep(digest, outcome)
+            ray.get(self._board.close.remote(), timeout=5)
+        # The study's own cluster is ended by force anyway; on a shared one the slots must give back what they hold.
+        deadline = time.monotonic() + (1.0 if self._cluster.own else 20.0)
+        for slot in self._slots:
+            slot.join(max(0.0, deadline - time.monotonic()))
+        self._tune.join(max(0.0, deadline - time.monotonic()))
+
+    def _search(self) -> None:
+        for attempt in range(TUNE_ATTEMPTS):
+            missing = [job.digest for job in self._jobs if job.digest not in self.outcomes]
+            if not missing:
+                return
+            try:
+                self._tuner(missing, attempt).fit()
+                return
+            except Exception as error:  # a memory kill of a relay arrives as a bare RuntimeError (ray-facts finding 3)
+                failure = str(error)
+        self._tune_error = failure
+
+    def _tuner(self, digests: list[str], attempt: int) -> tune.Tuner:
+        return tune.Tuner(
+            tune.with_resources(relay, {"memory": DRIVER_BYTES}),
+            param_space={"board": self.name, "digest": tune.grid_search(digests)},
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=self._num_slots,
+                reuse_actors=True,
+                trial_name_creator=_digest_of_trial,
+                trial_dirname_creator=_digest_of_trial,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{self.name}-tune{attempt}",
+                storage_path=self._cluster.storage,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+            ),
+        )
+
+    def _hear(self, wait_s: float) -> None:
+        for said in ray.get(self._board.events.remote(wait_s), timeout=wait_s + 60):
+            outcome = said.pop("outcome", None)
+            if outcome is not None:
+                self._keep(said["digest"], outcome)
+                said |= {"state": outcome["state"], "reason": outcome["error"]}
+            if said["kind"] == "slots":
+                self._up = said["values"]["up"]
+            self._on_event(Event(**said))
+
+    def _keep(self, digest: str, outcome: Mapping[str, Any]) -> None:
+        if digest in self.outcomes:
+            return
+        self.outcomes[digest] = Outcome(
+            digest=digest,
+            state=outcome["state"],
+            error=outcome["error"],
+            result=outcome["result"],
+            log=self._write_log(digest, outcome["traceback"]),
+            seconds=outcome["seconds"],
+        )
+
+    def _write_log(self, digest: str, text: str | None) -> str | None:
+        if text is None or self._log_dir is None:
+            return None
+        path = self._log_dir / f"{digest}.log"
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+
+def _digest_of_trial(trial: Any) -> str:
+    return trial.config["digest"]

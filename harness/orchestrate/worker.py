@@ -1,0 +1,111 @@
+"""What a Ray Train worker runs: trials from the board, one after another, through a function given by its name."""
+
+import importlib
+import os
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.collective
+
+from harness.orchestrate.failures import classify_exception
+from harness.orchestrate.jobs import Metrics
+
+NAMESPACE = "tadscale"
+REPORTS_IN_FLIGHT = 64
+
+
+class RayReporter:
+    """Carries a trial's reports to the board, and the wish to stop back."""
+
+    def __init__(self, board: Any, digest: str, *, rank: int, world_size: int) -> None:
+        """Speak for one worker about one trial."""
+        self.rank = rank
+        self.world_size = world_size
+        self._board = board
+        self._digest = digest
+        self._sent: list[Any] = []
+        self._stopped = board.stopped.remote(digest) if rank == 0 else None
+
+    def report(self, metrics: Metrics) -> None:
+        """Send metrics without waiting for them to arrive; other ranks than 0 send nothing."""
+        if self.rank:
+            return
+        if len(self._sent) >= REPORTS_IN_FLIGHT:
+            # Waits only when the board is that far behind, so that reports cannot pile up without end.
+            _, self._sent = ray.wait(self._sent, num_returns=len(self._sent) // 2, timeout=10)
+        self._sent.append(self._board.call.remote("report", self._digest, plain(metrics)))
+
+    def should_stop(self) -> bool:
+        """Say whether the trial should save its state and end; with several workers only rank 0 knows."""
+        if self._stopped is None:
+            return False
+        # An error means that the board is gone, and with it the study: stopping is right then as well.
+        return bool(ray.wait([self._stopped], timeout=0)[0])
+
+
+def plain(metrics: Mapping[str, Any]) -> Metrics:
+    """Return the metrics as plain numbers and strings (NumPy and 0-d tensors become floats)."""
+    simple = (bool, int, float, str, type(None))
+    return {name: value if isinstance(value, simple) else float(value) for name, value in metrics.items()}
+
+
+def serve(config: Mapping[str, Any]) -> None:
+    """Run jobs from the board until it is closed (or one job, if `once`).
+
+    An exception of the trial function ends that trial as `failed` (or `out_of_memory`) and the worker goes on.
+    With several workers the others may wait in a collective that never comes, so the group is started again.
+    """
+    board = ray.get_actor(config["board"], namespace=NAMESPACE)
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    execute = load(config["execute"])
+    _use_threads(config["cpus_per_worker"])
+    incarnation = uuid.uuid4().hex
+    while True:
+        job = ray.get(board.take.remote(config["slot"], incarnation)) if rank == 0 else None
+        job = _from_rank_zero(job, world_size)
+        if job is None:
+            return
+        outcome = _run(execute, job, RayReporter(board, job["digest"], rank=rank, world_size=world_size))
+        if rank == 0 or outcome["traceback"]:
+            ray.get(board.call.remote("end", job["digest"], outcome))
+        if outcome["traceback"] and world_size > 1:
+            raise RuntimeError(f"trial {job['digest']} failed on rank {rank}: {outcome['error']}")
+        if config["once"]:
+            return
+
+
+def load(path: str) -> Callable[..., Mapping[str, Any]]:
+    """Return the function at a dotted path such as `harness.trial.execute`."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _run(execute: Callable[..., Mapping[str, Any]], job: dict[str, Any], reporter: RayReporter) -> dict[str, Any]:
+    try:
+        result = dict(execute(job, reporter))
+    except Exception as error:  # whatever a trial raises is that trial's end, not the worker's
+        state, reason = classify_exception(error)
+        text = traceback.format_exc()
+        # Frames hold the trial's tensors; the next trial of a warm worker must not find them in memory.
+        traceback.clear_frames(error.__traceback__)
+        return {"state": state, "error": reason, "result": None, "traceback": text}
+    state, reason = str(result.get("state", "finished")), result.get("error")
+    return {"state": state, "error": reason, "result": result, "traceback": None}
+
+
+def _from_rank_zero(job: dict[str, Any] | None, world_size: int) -> dict[str, Any] | None:
+    if world_size == 1:
+        return job
+    return ray.train.collective.broadcast_from_rank_zero(job)
+
+
+def _use_threads(num_threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(num_threads)

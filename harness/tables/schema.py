@@ -1,0 +1,175 @@
+"""The columns of the results tables: names, Arrow types, units and meanings, all in one place.
+
+Core columns are written out below and keep their names for good. Config columns are derived from the dataclasses
+of `harness.config`: a field's path is its column, its type decides the Arrow type, and the string under the field is
+its meaning. `results/README.md` is generated from here: `python -m harness.tables.readme > results/README.md`.
+
+`VERSION` rises when a column changes its type or meaning; a column that is added leaves it (readers fill in nulls).
+"""
+
+import ast
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import pyarrow as pa
+
+from harness.config import TrialConfig
+
+VERSION = 1
+VERSION_KEY = b"tadscale_schema"
+TEXTS = pa.map_(pa.string(), pa.string())
+NUMBERS = pa.map_(pa.string(), pa.float64())
+UTC = pa.timestamp("us", tz="UTC")
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    """Empty where the value has none."""
+    meaning: str
+
+    @property
+    def field(self) -> pa.Field:
+        """Return the Arrow field, with unit and meaning as its metadata."""
+        return pa.field(self.name, self.type, metadata={"unit": self.unit, "meaning": self.meaning})
+
+
+CORE = (
+    Column("study", pa.string(), "", "Name of the study."),
+    Column("trial", pa.string(), "", "Name of the trial for people: what varies in the study, and the seed. Never parsed."),
+    Column("digest", pa.string(), "", "Identity of the trial: 16 hex digits of its config, seed included."),
+    Column("attempt", pa.int64(), "", "How often the trial had been started, from 1; a row per attempt."),
+    Column("seed", pa.int64(), "", "Seed of everything random in the trial; part of the config."),
+    Column(
+        "state",
+        pa.string(),
+        "",
+        "How the attempt ended: finished, too_large, out_of_memory, failed, stopped_early or interrupted.",
+    ),
+    Column("error", pa.string(), "", "What went wrong, in one line; null when nothing did."),
+    Column("map_avg", pa.float64(), "0 to 1", "Mean average precision over classes and temporal IoU thresholds."),
+    Column("map_at", NUMBERS, "0 to 1", 'Mean average precision over classes at each temporal IoU, keyed "0.5".'),
+    Column("ap", NUMBERS, "0 to 1", "Average precision of each class, averaged over the temporal IoU thresholds."),
+    Column("peak_bytes", pa.int64(), "bytes", "Measured peak of live tensor memory during training, on the worker with most."),
+    Column("predicted_peak_bytes", pa.int64(), "bytes", "The same peak as predicted before the trial was run."),
+    Column("memory_source", pa.string(), "", "What measured `peak_bytes`: cpu_tracker or cuda_allocator."),
+    Column("peak_reserved_bytes", pa.int64(), "bytes", "Peak reserved by the CUDA caching allocator; null on CPU."),
+    Column("host_peak_bytes", pa.int64(), "bytes", "Peak resident memory of the worker process."),
+    Column("step_seconds", pa.float64(), "s", "Median duration of a training step, data included."),
+    Column("data_wait_share", pa.float64(), "0 to 1", "Share of training time that was spent waiting for data."),
+    Column("total_seconds", pa.float64(), "s", "Wall time of the attempt: training, evaluation and checkpoints."),
+    Column("train_seconds", pa.float64(), "s", "Wall time of training over all attempts, the test excluded."),
+    Column("test_seconds", pa.float64(), "s", "Wall time of the test: windows, detections, mAP."),
+    Column("overhead_seconds", pa.float64(), "s", "Time from handing the trial out to its first step, and from its end to the next."),
+    Column("flops", pa.float64(), "operations", "Floating-point operations of a training step; null when not counted."),
+    Column("params_total", pa.int64(), "", "Parameters of the detector."),
+    Column("params_trainable", pa.int64(), "", "Parameters that are trained."),
+    Column("epochs_done", pa.int64(), "", "Epochs that were completed, those before a resume included."),
+    Column("num_unreadable_videos", pa.int64(), "", "Videos that could not be read and were left out."),
+    Column("num_test_videos", pa.int64(), "", "Test videos that the mAP is over."),
+    Column("num_test_actions", pa.int64(), "", "Actions in those videos, after flawed ones were dropped."),
+    Column("git_commit", pa.string(), "", "Commit of the code; null outside a repository."),
+    Column("git_dirty", pa.bool_(), "", "Whether files differed from that commit."),
+    Column("versions", TEXTS, "", "Versions of Python and of the packages that matter, by name."),
+    Column("device_name", pa.string(), "", "Model of the GPU or CPU."),
+    Column("device_bytes", pa.int64(), "bytes", "Memory of that device."),
+    Column("num_workers", pa.int64(), "", "Training workers that shared the trial."),
+    Column("argv", pa.list_(pa.string()), "", "Command line that started the study."),
+    Column("data_fingerprint", pa.string(), "", "Identity of annotations and video files."),
+    Column("weights_identity", pa.string(), "", "Name of the pretrained weights; null when there were none."),
+    Column("weights_sha256", pa.string(), "", "SHA-256 of the weights file."),
+    Column("slot", pa.string(), "", "Where the trial ran: warm, fresh or inline."),
+    Column("started_utc", UTC, "", "When the attempt began."),
+    Column("ended_utc", UTC, "", "When the attempt ended."),
+)
+"""The core columns, in the order in which they stand in the files."""
+
+CURVE_COLUMNS = (
+    Column("study", pa.string(), "", "Name of the study."),
+    Column("digest", pa.string(), "", "Identity of the trial, as in the trials table."),
+    Column("attempt", pa.int64(), "", "Attempt of the trial, as in the trials table."),
+    Column("epoch", pa.int64(), "", "Epoch, from 0."),
+    Column("step", pa.int64(), "", "Optimiser step, from 0; null for what is known per epoch only."),
+    Column("name", pa.string(), "", "What is measured: loss, classification, regression, lr, map_avg, peak_bytes…"),
+    Column("value", pa.float64(), "that of `name`", "The measurement."),
+)
+"""The columns of the curves table: one row per measurement."""
+
+
+def config_columns(config_type: type = TrialConfig) -> tuple[Column, ...]:
+    """Return a column for every path that a config of this type can have, in declaration order.
+
+    A branch that can be absent also has a column under its own path: the kind of the branch, null when absent (then
+    all columns below it are null). Where one of several types can stand in a branch, the columns of all are there.
+    """
+    columns: dict[str, Column] = {}
+    for column in _config_columns(config_type, ""):
+        known = columns.setdefault(column.name, column)
+        if known.type != column.type:
+            raise TypeError(f"column {column.name} is {known.type} in one kind of config and {column.type} in another")
+    return tuple(columns.values())
+
+
+def _config_columns(config_type: type, prefix: str) -> Iterator[Column]:
+    hints, meanings = typing.get_type_hints(config_type), _meanings(config_type)
+    for item in fields(config_type):
+        path, hint = f"{prefix}{item.name}", hints[item.name]
+        options = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+        branches = [option for option in options if is_dataclass(option)]
+        if branches and type(None) in options:
+            meaning = meanings.get(item.name) or f"Kind of `{path}`; null when there is none, as is all below it."
+            yield Column(path, pa.string(), "", meaning)
+        for branch in branches:
+            yield from _config_columns(typing.cast(type, branch), f"{path}.")
+        if not branches:
+            yield Column(path, _arrow_type(hint, path), "", meanings.get(item.name, ""))
+
+
+def _arrow_type(hint: Any, path: str) -> pa.DataType:
+    if get_origin(hint) is Literal:
+        return _arrow_type(type(get_args(hint)[0]), path)
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return _arrow_type(next(option for option in get_args(hint) if option is not type(None)), path)
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(get_args(hint)[0], path))
+    try:
+        return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}[hint]
+    except KeyError:
+        raise TypeError(f"config field {path} is {hint}, which has no column type") from None
+
+
+@cache
+def _meanings(config_type: type) -> dict[str, str]:
+    """Return the string that stands under each field in the source, on one line."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(config_type))).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: " ".join(string.value.value.split())
+        for field, string in zip(body, body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(string, ast.Expr)
+        and isinstance(string.value, ast.Constant)
+        and isinstance(string.value.value, str)
+    }
+
+
+def _schema(columns: tuple[Column, ...]) -> pa.Schema:
+    return pa.schema([column.field for column in columns], metadata={VERSION_KEY: str(VERSION)})
+
+
+_CORE_NAMES = {column.name for column in CORE}
+CONFIG = tuple(column for column in config_columns() if column.name not in _CORE_NAMES)
+"""The config columns; `seed`, a config value too, is among the core columns."""
+TRIALS = _schema(CORE + CONFIG)
+"""The trials table: one row per attempt of a trial."""
+CURVES = _schema(CURVE_COLUMNS)
+"""The curves table."""

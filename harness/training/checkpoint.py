@@ -1,0 +1,106 @@
+"""Atomic save and exact resume: what trains, optimiser, average, random state and position.
+
+A checkpoint holds no frozen weights, so that of a 1 B-parameter detector is about as large as its head.
+It is a dictionary of tensors and numbers only, and is read with `weights_only=True`.
+"""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from harness.training.distributed import gather, rank
+from harness.training.step import Trainee
+from models.tuning import load_trainable_state, trainable_state
+
+VERSION = 1
+
+
+@dataclass
+class Position:
+    """How far a training run has come."""
+
+    epoch: int = 0
+    """Whole epochs behind."""
+    step: int = 0
+    """Steps behind within the epoch that is under way."""
+    seconds: float = 0.0
+    """Training time so far, over all attempts."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Losses summed over the steps of the epoch that is under way."""
+
+
+def save_checkpoint(path: Path, trainee: Trainee, position: Position, *, digest: str) -> None:
+    """Write the state whole or not at all; every rank calls it, rank 0 writes.
+
+    Args:
+        path: where; its folder is created.
+        trainee: what is trained.
+        position: how far the run has come.
+        digest: the trial's digest, checked on resume.
+    """
+    random_states = gather(_random_state())
+    if rank() != 0:
+        return
+    write_atomically(
+        path,
+        {
+            "version": VERSION,
+            "digest": digest,
+            "position": asdict(position),
+            "trainable": trainable_state(trainee.detector),
+            "optimizer": trainee.optimizer.state_dict(),
+            "scaler": trainee.scaler.state_dict() if trainee.scaler else {},
+            "ema": trainee.ema.state,
+            "random": random_states,
+        },
+    )
+
+
+def write_atomically(path: Path, state: dict[str, object]) -> None:
+    """Save under a temporary name, flush to disk, rename: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".tmp{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, trainee: Trainee, *, digest: str) -> Position:
+    """Restore the state in place and return the position it belongs to.
+
+    Raises:
+        ValueError: the file belongs to another trial or another version of the format.
+    """
+    device = next(iter(trainable_state(trainee.detector).values())).device
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["version"] != VERSION or state["digest"] != digest:
+        raise ValueError(
+            f"checkpoint {path} is of trial {state['digest']} (format {state['version']}), expected {digest}"
+        )
+    load_trainable_state(trainee.detector, state["trainable"])
+    trainee.optimizer.load_state_dict(state["optimizer"])
+    if trainee.scaler:
+        trainee.scaler.load_state_dict(state["scaler"])
+    trainee.ema.load(state["ema"])
+    _set_random_state(state["random"][rank() % len(state["random"])])
+    return Position(**state["position"])
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_random_state(state: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())

@@ -1,0 +1,123 @@
+"""A trained detector on the test subset: sliding windows to detections, detections to mAP.
+
+test windows -> detector -> points above the threshold -> seconds -> all ranks -> NMS per video -> mAP
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.config import TrialConfig
+from harness.data.datasets import Dataset, Video
+from harness.data.loader import Batch, cells_to_seconds, test_loader
+from harness.detection import Detections, Rows, merge_windows, select_candidates, to_rows, write_detections
+from harness.evaluation.average_precision import MapResult, evaluate
+from harness.training.distributed import gather
+from harness.training.precision import autocast
+from harness.training.report import Reporter
+from harness.training.step import Trainee
+from models.detector import Detector
+
+if TYPE_CHECKING:
+    from harness.training.loop import Places
+
+REPORT_EVERY = 10
+"""Batches between two signs of life."""
+
+
+def score(
+    trainee: Trainee,
+    dataset: Dataset,
+    config: TrialConfig,
+    places: "Places",
+    reporter: Reporter,
+    unreadable: dict[str, str],
+) -> MapResult:
+    """Score the averaged weights on the test subset; every rank returns the same result, rank 0 writes the file.
+
+    Videos that turn out unreadable are added to `unreadable` and left out of the ground truth: what was never
+    seen is not a miss of the detector.
+    """
+    detector = trainee.detector
+    detector.eval()
+    with trainee.ema.applied(detector):
+        detections = detect_subset(detector, dataset, config, places, reporter, unreadable)
+    detector.train()
+    truth = ground_truth(dataset, config.data.test_subset, leave_out=unreadable)
+    if reporter.rank == 0:
+        write_detections(places.work / "detections.json", detections)
+    return evaluate(
+        truth, {video: rows for video, rows in detections.items() if video in truth}, config.evaluation.tious
+    )
+
+
+def detect_subset(
+    detector: Detector,
+    dataset: Dataset,
+    config: TrialConfig,
+    places: "Places",
+    reporter: Reporter,
+    unreadable: dict[str, str],
+) -> dict[str, Rows]:
+    """Return the detections of every test video, in the order of the dataset."""
+    device = torch.device(places.device)
+    loader = test_loader(
+        dataset,
+        config.data,
+        batch_size=config.training.batch_size,
+        rank=reporter.rank,
+        world_size=reporter.world_size,
+        workers=places.data_workers,
+        unreadable=unreadable,
+    )
+    videos = {video.video_id: video for video in dataset.subset(config.data.test_subset)}
+    windows: dict[str, list[Detections]] = defaultdict(list)
+    for index, batch in enumerate(loader):
+        for video_id, found in detect_batch(detector, batch.to(device), videos, config):
+            windows[video_id].append(found)
+        if index % REPORT_EVERY == 0:
+            reporter.report({"test_batch": index + 1, "test_batches": len(loader)})
+    gathered: dict[str, list[Detections]] = defaultdict(list)
+    for part in gather(dict(windows)):
+        for video_id, found in part.items():
+            gathered[video_id].extend(found)
+    for part in gather(unreadable):
+        unreadable.update(part)
+    return {
+        video_id: to_rows(merge_windows(gathered.get(video_id, []), config.detection), dataset.classes)
+        for video_id in videos
+        if video_id not in unreadable
+    }
+
+
+@torch.inference_mode()
+def detect_batch(
+    detector: Detector, batch: Batch, videos: Mapping[str, Video], config: TrialConfig
+) -> list[tuple[str, Detections]]:
+    """Return each window's candidates, in seconds of its video."""
+    with autocast(config.training.precision, batch.frames.device.type):
+        raw = detector.detect(batch.frames, batch.mask)
+    segments, scores, valid = (
+        raw.segments.float().cpu().numpy(),
+        raw.scores.float().cpu().numpy(),
+        raw.valid.cpu().numpy(),
+    )
+    found = []
+    for row, window in enumerate(batch.windows):
+        candidates = select_candidates(segments[row], scores[row], config.detection, valid[row])
+        seconds = cells_to_seconds(videos[window.video_id], window, candidates.segments)
+        found.append((window.video_id, candidates._replace(segments=seconds)))
+    return found
+
+
+def ground_truth(
+    dataset: Dataset, subset: str, leave_out: Mapping[str, str] | Sequence[str] = ()
+) -> dict[str, list[tuple[float, float, str]]]:
+    """Return the actions of a subset's videos, as the evaluator takes them."""
+    return {
+        video.video_id: [(action.start_s, action.end_s, action.label) for action in video.actions]
+        for video in dataset.subset(subset)
+        if video.video_id not in leave_out
+    }

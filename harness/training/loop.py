@@ -1,0 +1,209 @@
+"""The training loop, read top to bottom: build, restore, train, save, test.
+
+    dataset -> windows -> batches -> train_step ... -> averaged weights -> test windows -> detections -> mAP
+
+It knows neither Ray nor tables. What it has to say goes through a `Reporter`; what it needs to find is in
+`Places`. Everything random derives from the trial's seed and the position, so a run that was killed and resumed
+ends with the same numbers as one that was not.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from harness.config import TrialConfig, digest
+from harness.data.datasets import Dataset, load_index
+from harness.data.loader import Batch, train_loader
+from harness.evaluation.average_precision import MapResult
+from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from harness.training.distributed import any_rank, broadcast_parameters
+from harness.training.infer import score
+from harness.training.optim import learning_rate_factor, set_learning_rate
+from harness.training.report import Interrupted, Meter, Reporter
+from harness.training.step import Trainee, train_step
+from models.backbones.weights import load_videomae
+from models.detector import Detector, build_detector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things are and what they run on; none of it changes a result."""
+
+    dataset: Path
+    """The index that `prepare_dataset` wrote."""
+    weights: Path | None
+    """Pretrained backbone; None: random initialisation."""
+    work: Path
+    """Folder of this trial's checkpoints and detections."""
+    device: str = "cpu"
+    threads: int = 1
+    """Threads of one operator on the CPU."""
+    data_workers: int = 0
+    """Decoding processes; 0 decodes in the training process."""
+
+
+@dataclass
+class Fit:
+    """What a training run leaves behind."""
+
+    result: MapResult
+    params_total: int
+    params_trainable: int
+    step_seconds: float
+    """Median over the optimiser steps of this attempt, waiting for data included."""
+    data_wait_share: float
+    """Share of the step time spent waiting for data."""
+    train_seconds: float
+    """Training time over all attempts, without the test."""
+    test_seconds: float
+    epochs_done: int
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Videos that could not be read during the run, and why."""
+    curve: list[dict[str, float | int]] = field(default_factory=list)
+    """One entry per epoch: loss, its parts and the learning rate, over all attempts."""
+
+
+def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -> Fit:
+    """Train one trial, or the rest of it, and score it on the test subset.
+
+    Raises:
+        Interrupted: the reporter asked to stop; the state is in the checkpoint.
+        ValueError: the data or the weights do not fit the config.
+    """
+    torch.set_num_threads(places.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(config.seed)
+    device = torch.device(places.device)
+    dataset = load_index(places.dataset)
+    if len(dataset.classes) != config.data.num_classes:
+        raise ValueError(
+            f"data.num_classes is {config.data.num_classes}, but the data has {len(dataset.classes)} classes"
+        )
+
+    detector = prepare_detector(config, places).to(device)
+    detector.train()
+    trainee = Trainee.create(detector, config, device.type)
+    broadcast_parameters(trainee.trainables)
+    # Dropout differs between ranks; everything before this line must not.
+    torch.manual_seed(config.seed * 1_000_003 + reporter.rank)
+
+    identity, checkpoint, curve_path = digest(config), places.work / "checkpoint.pt", places.work / "curve.jsonl"
+    position = load_checkpoint(checkpoint, trainee, digest=identity) if checkpoint.is_file() else Position()
+    curve = _read_curve(curve_path, position.epoch)
+    unreadable: dict[str, str] = {}
+    step_times: list[float] = []
+    wait_seconds, seconds_before = 0.0, position.seconds
+    started = time.perf_counter()
+
+    for epoch in range(position.epoch, config.training.epochs):
+        loader = train_loader(
+            dataset,
+            config.data,
+            batch_size=config.training.batch_size,
+            repeat=config.training.repeat,
+            seed=config.seed,
+            epoch=epoch,
+            rank=reporter.rank,
+            world_size=reporter.world_size,
+            workers=places.data_workers,
+            first_batch=position.step,
+            unreadable=unreadable,
+        )
+        sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
+        steps_per_epoch = position.step + len(loader)
+        step_start = time.perf_counter()
+        for index, batch in enumerate(_on_device(loader, device), start=position.step):
+            waited = time.perf_counter() - step_start
+            factor = learning_rate_factor(epoch * steps_per_epoch + index, steps_per_epoch, config.training)
+            set_learning_rate(trainee.optimizer, factor)
+            with meter.step(detector, trainee.optimizer, trainee.ema.state, _tensors(batch)):
+                losses = train_step(trainee, *_tensors(batch), config)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value
+            now = time.perf_counter()
+            step_times.append(now - step_start)
+            wait_seconds += waited
+            step_start = now
+            position = Position(epoch, index + 1, seconds_before + now - started)
+            # Asking every rank costs a message; alone it costs nothing.
+            if (reporter.world_size == 1 or index % 20 == 19) and any_rank(reporter.should_stop()):
+                position.sums = {name: float(value) for name, value in sums.items()}
+                save_checkpoint(checkpoint, trainee, position, digest=identity)
+                raise Interrupted(f"stopped in epoch {epoch + 1} of {config.training.epochs}")
+        means = {name: float(value) / steps_per_epoch for name, value in sums.items()}
+        if not all(map(math.isfinite, means.values())):
+            raise FloatingPointError(f"the loss is not a number in epoch {epoch + 1}")
+        last_factor = learning_rate_factor((epoch + 1) * steps_per_epoch - 1, steps_per_epoch, config.training)
+        curve.append({"epoch": epoch + 1, "learning_rate_factor": last_factor, **means})
+        if reporter.rank == 0:
+            _write_curve(curve_path, curve)
+        position = Position(epoch + 1, 0, position.seconds)
+        save_checkpoint(checkpoint, trainee, position, digest=identity)
+        reporter.report(
+            {"epoch": epoch + 1, "epochs": config.training.epochs, "loss": means["loss"], "peak_bytes": _peak(meter)}
+        )
+
+    test_start = time.perf_counter()
+    result = score(trainee, dataset, config, places, reporter, unreadable)
+    return Fit(
+        result=result,
+        params_total=sum(p.numel() for p in detector.parameters()),
+        params_trainable=sum(p.numel() for p in trainee.trainables),
+        step_seconds=_median(step_times),
+        data_wait_share=wait_seconds / max(sum(step_times), 1e-9),
+        train_seconds=position.seconds,
+        test_seconds=time.perf_counter() - test_start,
+        epochs_done=position.epoch,
+        unreadable=unreadable,
+        curve=curve,
+    )
+
+
+def prepare_detector(config: TrialConfig, places: Places) -> Detector:
+    """Return the trial's detector with its pretrained backbone loaded."""
+    detector = build_detector(
+        config.model,
+        num_classes=config.data.num_classes,
+        features=config.data.window.features,
+        resolution=config.data.window.resolution,
+        engine=config.engine,
+    )
+    if places.weights is not None:
+        load_videomae(detector.backbone, places.weights)
+    return detector
+
+
+def _on_device(loader: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    for batch in loader:
+        yield batch.to(device)
+
+
+def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    return batch.frames, batch.mask, batch.segments, batch.labels
+
+
+def _peak(meter: Meter) -> int | None:
+    return getattr(meter, "peak_bytes", None)
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
+
+
+def _read_curve(path: Path, epochs: int) -> list[dict[str, float | int]]:
+    """Return the curve's first epochs; a line after the checkpoint belongs to an epoch that will be run again."""
+    if not path.is_file() or not epochs:
+        return []
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return [entry for entry in entries if entry["epoch"] <= epochs]
+
+
+def _write_curve(path: Path, curve: list[dict[str, float | int]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in curve))
+    temporary.replace(path)

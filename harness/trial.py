@@ -1,0 +1,286 @@
+"""One trial from its job to its row, in one process and without Ray.
+
+    job -> fit -> mAP, peak memory -> row in the tables
+
+Whatever happens, a row says so: running out of memory, a loss that is not a number and an exception are
+results. Only a process that is killed leaves none; then the checkpoint is what the next attempt starts from.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import TrialConfig, digest, flatten, unflatten
+from harness.study import State
+from harness.tables.write import write_curves, write_row
+
+if TYPE_CHECKING:
+    from harness.training.report import Reporter
+
+PACKAGES = ("torch", "ray", "decord", "timm", "pyarrow", "numpy", "tadscale")
+"""Whose versions every row records."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialJob:
+    """Everything a worker needs to run one trial; travels as JSON."""
+
+    study: str
+    name: str
+    """For people."""
+    config: TrialConfig
+    attempt: int
+    results: Path
+    """The study's folder of tables."""
+    dataset: Path
+    weights: Path | None
+    device: str
+    threads: int
+    data_workers: int
+    predicted_peak_bytes: int | None
+    slot: str
+    """`warm`, `fresh` or `inline`."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Columns the driver knows: git commit, argv."""
+
+    @property
+    def digest(self) -> str:
+        """The trial's identity."""
+        return digest(self.config)
+
+    @property
+    def work(self) -> Path:
+        """Folder of the trial's checkpoint and detections, shared by its attempts."""
+        return self.results / "work" / self.digest
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "study": self.study,
+            "name": self.name,
+            "digest": self.digest,
+            "config": json.loads(json.dumps(flatten(self.config))),
+            "attempt": self.attempt,
+            "results": str(self.results),
+            "dataset": str(self.dataset),
+            "weights": str(self.weights) if self.weights else None,
+            "device": self.device,
+            "threads": self.threads,
+            "data_workers": self.data_workers,
+            "predicted_peak_bytes": self.predicted_peak_bytes,
+            "slot": self.slot,
+            "provenance": dict(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, job: Mapping[str, Any]) -> "TrialJob":
+        """Rebuild a job."""
+        values = {item.name: job[item.name] for item in fields(cls)}
+        return cls(
+            **{
+                **values,
+                "config": unflatten(job["config"]),
+                "results": Path(job["results"]),
+                "dataset": Path(job["dataset"]),
+                "weights": Path(job["weights"]) if job["weights"] else None,
+            }
+        )
+
+
+def execute(job: Mapping[str, Any], reporter: "Reporter") -> dict[str, Any]:
+    """Run one trial attempt, write its row (rank 0) and return the row's core columns."""
+    return run(TrialJob.from_json(job), reporter)
+
+
+def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
+    """Run one trial attempt; see `execute`."""
+    import torch
+
+    from harness.memory.measure import meter_for
+    from harness.training.loop import Fit, Places, fit
+    from harness.training.report import Interrupted
+
+    started, clock = datetime.now(UTC), time.perf_counter()
+    places = Places(
+        dataset=job.dataset,
+        weights=job.weights,
+        work=job.work,
+        device=job.device,
+        threads=job.threads,
+        data_workers=job.data_workers,
+    )
+    job.work.mkdir(parents=True, exist_ok=True)
+    meter = meter_for(job.device)
+    outcome: Fit | None = None
+    state: State
+    error: str | None = None
+    try:
+        outcome = fit(job.config, places, reporter, meter)
+        state = "finished"
+    except Interrupted as stop:
+        state, error = "interrupted", str(stop)
+    except torch.OutOfMemoryError as failure:
+        if reporter.world_size > 1:
+            raise
+        # Not retried: the same trial would ask for the same memory again.
+        state, error = "out_of_memory", one_line(failure)
+    except Exception as failure:
+        if reporter.world_size > 1:
+            raise  # the other ranks wait in a collective; only ending the whole group frees them
+        state, error = "failed", one_line(failure)
+        trace = job.work / f"traceback-{job.attempt}.txt"
+        trace.write_text(traceback.format_exc())
+        error = f"{error} (traceback: {trace})"
+    row = {
+        **_identity(job, state, error, started),
+        "memory_source": meter.source,
+        "peak_bytes": meter.peak_bytes,
+        "peak_reserved_bytes": meter.reserved_bytes,
+        "host_peak_bytes": _host_peak_bytes(),
+        "device_name": _device_name(job.device),
+        "device_bytes": _device_bytes(job.device),
+        "num_workers": reporter.world_size,
+        "total_seconds": time.perf_counter() - clock,
+        **(_results(outcome) if outcome else {}),
+    }
+    if reporter.rank == 0:
+        write_row(job.results, {**row, **flatten(job.config)})
+        if outcome:
+            write_curves(job.results, job.digest, job.attempt, outcome.curve, study=job.study)
+            _keep_only_results(job.work)
+    return summary(row)
+
+
+def ended_without_row(job: TrialJob, state: State, error: str) -> dict[str, Any]:
+    """Write the row of a trial whose process could not (killed, too large); return its core columns."""
+    row = _identity(job, state, error, datetime.now(UTC))
+    write_row(job.results, {**row, **flatten(job.config)})
+    return summary(row)
+
+
+def summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that the study's display and Ray need, as plain JSON values."""
+    names = (
+        "digest",
+        "trial",
+        "attempt",
+        "state",
+        "error",
+        "map_avg",
+        "peak_bytes",
+        "predicted_peak_bytes",
+        "total_seconds",
+    )
+    return {name: row.get(name) for name in names}
+
+
+def one_line(failure: BaseException) -> str:
+    """Return an exception as one line for a table."""
+    text = " ".join(str(failure).split()) or "no message"
+    return f"{type(failure).__name__}: {text}"[:400]
+
+
+def _identity(job: TrialJob, state: State, error: str | None, started: datetime) -> dict[str, Any]:
+    return {
+        "study": job.study,
+        "trial": job.name,
+        "digest": job.digest,
+        "attempt": job.attempt,
+        "seed": job.config.seed,
+        "state": state,
+        "error": error,
+        "predicted_peak_bytes": job.predicted_peak_bytes,
+        "slot": job.slot,
+        "versions": _versions(),
+        "data_fingerprint": job.config.data.fingerprint,
+        "weights_identity": job.config.model.weights or None,
+        "started_utc": started,
+        "ended_utc": datetime.now(UTC),
+        **job.provenance,
+    }
+
+
+def _results(outcome: Any) -> dict[str, Any]:
+    result = outcome.result
+    return {
+        "map_avg": result.map_avg,
+        "map_at": {f"{tiou:g}": value for tiou, value in result.map_at.items()},
+        "ap": result.ap_mean,
+        "step_seconds": outcome.step_seconds,
+        "data_wait_share": outcome.data_wait_share,
+        "train_seconds": outcome.train_seconds,
+        "test_seconds": outcome.test_seconds,
+        "params_total": outcome.params_total,
+        "params_trainable": outcome.params_trainable,
+        "epochs_done": outcome.epochs_done,
+        "num_unreadable_videos": len(outcome.unreadable),
+        "num_test_videos": result.num_videos,
+        "num_test_actions": result.num_instances,
+    }
+
+
+def _keep_only_results(work: Path) -> None:
+    """Drop what only a resume would need; the averaged weights and the detections stay."""
+    for name in ("checkpoint.pt", "curve.jsonl"):
+        (work / name).unlink(missing_ok=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _host_peak_bytes() -> int:
+    """Return the process's highest resident size; it includes libraries, and earlier trials of a warm slot."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(torch.device(device))
+    return cpu_name()
+
+
+def cpu_name() -> str:
+    """Return the processor's model name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} ({os.cpu_count()} cores)"
+    import platform
+
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
+
+
+def _device_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_properties(torch.device(device)).total_memory
+    import psutil
+
+    return psutil.virtual_memory().total
+
+
+def discard_work(results: Path, identity: str) -> None:
+    """Delete a trial's checkpoints."""
+    shutil.rmtree(results / "work" / identity, ignore_errors=True)

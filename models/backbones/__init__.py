@@ -1,0 +1,1 @@
+"""Networks that turn clips into feature maps, and their published weights."""

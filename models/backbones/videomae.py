@@ -1,0 +1,233 @@
+"""VideoMAE vision transformers (Tong et al. 2022; Wang et al. 2023 for g), for features and for classification.
+
+    clips (n, 3, 16, H, W) -> tubelet embedding + position table -> blocks -> maps (n, C, 8, h, w)
+
+Parameter names are those of the authors' checkpoints, so published weights map directly (`weights.py`). The maps
+are the raw residual stream of the last block: the final norm belongs to classification only.
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.adapters import Run, TokenGrid, adapted_layers, build_adapter, run_plainly
+from models.config import AdapterConfig, VideoMAEConfig
+
+try:  # An optional kernel (`tadscale[gpu]`); scaled_dot_product_attention computes the same.
+    from flash_attn import flash_attn_func  # pyright: ignore[reportMissingImports]
+except ImportError:
+    flash_attn_func = None
+
+NORM_EPS = 1e-6
+
+
+def sinusoid_table(length: int, channels: int) -> Float[Tensor, "length channels"]:
+    """Return sines (even channels) and cosines (odd) of the index; wavelengths grow from 2 pi to 10000 x 2 pi.
+
+    Computed in float64: in float32 the arguments would lose digits before the sine is taken.
+    """
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    pair = torch.arange(channels, dtype=torch.float64) // 2
+    angle = position / 10000 ** (2 * pair / channels)
+    even = torch.arange(channels) % 2 == 0
+    return torch.where(even, angle.sin(), angle.cos()).float()
+
+
+def resize_table(
+    table: Float[Tensor, "token channel"], built_for: TokenGrid, wanted: TokenGrid
+) -> Float[Tensor, "resized channel"]:
+    """Resample each tubelet's slice of a position table to another spatial grid (bicubic, no antialiasing).
+
+    The table is a function of the flattened index, so this resamples fast-varying waves. The published results
+    were obtained so; a sinusoid built anew at the wanted size is another network.
+    """
+    if (wanted.height, wanted.width) == (built_for.height, built_for.width):
+        return table
+    images = rearrange(table, "(t h w) c -> t c h w", t=built_for.time, h=built_for.height, w=built_for.width)
+    resized = F.interpolate(images, size=(wanted.height, wanted.width), mode="bicubic", align_corners=False)
+    return rearrange(resized, "t c h w -> (t h w) c")
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention among the tokens of one clip, with biases for queries and values only."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        """Make the fused projection; its rows are queries, keys, values, each head by head."""
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(channels))
+        self.v_bias = nn.Parameter(torch.zeros(channels))
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, tokens: Float[Tensor, "clip token channel"]) -> Float[Tensor, "clip token channel"]:
+        """Mix the tokens of each clip."""
+        # A key bias would shift all logits of a query alike, so the authors hold it at zero.
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        qkv = F.linear(tokens, self.qkv.weight, bias)
+        if flash_attn_func is not None and qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16):
+            query, key, value = rearrange(qkv, "n s (three h d) -> three n s h d", three=3, h=self.heads)
+            return self.proj(rearrange(flash_attn_func(query, key, value), "n s h d -> n s (h d)"))
+        query, key, value = rearrange(qkv, "n s (three h d) -> three n h s d", three=3, h=self.heads)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(rearrange(mixed, "n h s d -> n s (h d)"))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block; an adapter, where there is one, is its last step."""
+
+    def __init__(self, config: VideoMAEConfig, drop_path: float, adapter: AdapterConfig | None) -> None:
+        """Build the block; `drop_path` is the chance that a clip skips a branch while training."""
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.attn = Attention(config.width, config.heads)
+        self.drop_path = DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.mlp = Mlp(config.width, config.mlp_hidden)
+        self.adapter = build_adapter(config.width, adapter, identity=True) if adapter else None
+
+    def forward(
+        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
+    ) -> Float[Tensor, "clip token channel"]:
+        """Attend, transform, adapt."""
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        return tokens if self.adapter is None else self.adapter(tokens, grid)
+
+
+class PatchEmbedding(nn.Module):
+    """One token per tubelet: a convolution whose kernel is its stride. Pixels beyond whole patches are ignored."""
+
+    def __init__(self, config: VideoMAEConfig) -> None:
+        """Build the convolution."""
+        super().__init__()
+        tubelet = (config.tubelet, config.patch, config.patch)
+        self.proj = nn.Conv3d(3, config.width, tubelet, stride=tubelet)
+
+    def forward(
+        self, clips: Float[Tensor, "clip 3 frame height width"]
+    ) -> Float[Tensor, "clip channel time row column"]:
+        """Embed the tubelets."""
+        return self.proj(clips)
+
+
+class ClipTransformer(nn.Module):
+    """What the feature extractor and the classifier share: from clips to the tokens of the last block."""
+
+    positions: Tensor
+
+    def __init__(self, config: VideoMAEConfig, adapter: AdapterConfig | None = None) -> None:
+        """Build with random weights; `adapter` asks for adapters inside the blocks."""
+        super().__init__()
+        self.config = config
+        adapted = adapted_layers(config.depth, adapter) if adapter else range(0)
+        side = config.image_size // config.patch
+        self.built_for = TokenGrid(num_clips=1, time=config.clip_frames // config.tubelet, height=side, width=side)
+        self.patch_embed = PatchEmbedding(config)
+        self.blocks = nn.ModuleList(
+            Block(config, config.drop_path * index / max(config.depth - 1, 1), adapter if index in adapted else None)
+            for index in range(config.depth)
+        )
+        # Not persistent: a constant, and published checkpoints do not hold it.
+        table = sinusoid_table(self.built_for.time * side * side, config.width)
+        self.register_buffer("positions", table, persistent=False)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2):
+                nn.init.normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def embed(
+        self, clips: Float[Tensor, "clip 3 frame height width"], num_clips: int = 1
+    ) -> tuple[Float[Tensor, "clip token channel"], TokenGrid]:
+        """Return the first block's input and its layout."""
+        if clips.shape[2] != self.config.clip_frames:
+            raise ValueError(f"clips have {clips.shape[2]} frames, expected {self.config.clip_frames}")
+        if min(clips.shape[3:]) < self.config.patch:
+            raise ValueError(f"clips are {clips.shape[3]}x{clips.shape[4]} pixels, expected at least one patch")
+        maps = self.patch_embed(clips)
+        grid = TokenGrid(num_clips=num_clips, time=maps.shape[2], height=maps.shape[3], width=maps.shape[4])
+        tokens = rearrange(maps, "n c t h w -> n (t h w) c")
+        return tokens + resize_table(self.positions, self.built_for, grid), grid
+
+
+def as_maps(
+    tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
+) -> Float[Tensor, "clip channel time row column"]:
+    """Return token sequences as feature maps."""
+    return rearrange(tokens, "n (t h w) c -> n c t h w", t=grid.time, h=grid.height, w=grid.width)
+
+
+class VideoMAE(ClipTransformer):
+    """The feature extractor of a detector."""
+
+    def forward(
+        self, clips: Float[Tensor, "clip 3 frame height width"], num_clips: int = 1, run: Run = run_plainly
+    ) -> Float[Tensor, "clip channel time row column"]:
+        """Return the last block's output.
+
+        Args:
+            clips: normalised clips, those of one video adjacent and in order.
+            num_clips: clips per video; adapters mix time across them.
+            run: how a block is executed.
+        """
+        tokens, grid = self.embed(clips, num_clips)
+        for block in self.blocks:
+            tokens = run(block, tokens, grid)
+        return as_maps(tokens, grid)
+
+
+class ClipClassifier(ClipTransformer):
+    """VideoMAE as it is fine-tuned on trimmed clips: mean over tokens, norm, linear classifier."""
+
+    def __init__(self, config: VideoMAEConfig, num_classes: int) -> None:
+        """Build with random weights."""
+        super().__init__(config)
+        self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.head = nn.Linear(config.width, num_classes)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, clips: Float[Tensor, "clip 3 frame height width"]) -> Float[Tensor, "clip label"]:
+        """Return one logit per class and clip."""
+        tokens, grid = self.embed(clips)
+        for block in self.blocks:
+            tokens = block(tokens, grid)
+        return self.head(self.fc_norm(tokens.mean(1)))
+
+
+class AdapterLadder(nn.Module):
+    """AdaTAD dagger: adapters beside a frozen backbone, y = f_last + sum of change_i(f_i) over the adapted layers."""
+
+    def __init__(self, config: VideoMAEConfig, adapter: AdapterConfig) -> None:
+        """Build one adapter per adapted layer; none is shared."""
+        super().__init__()
+        self.adapters = nn.ModuleDict(
+            {
+                str(index): build_adapter(config.width, adapter, identity=False)
+                for index in adapted_layers(config.depth, adapter)
+            }
+        )
+
+    def forward(
+        self,
+        backbone: VideoMAE,
+        clips: Float[Tensor, "clip 3 frame height width"],
+        num_clips: int = 1,
+        run: Run = run_plainly,
+    ) -> Float[Tensor, "clip channel time row column"]:
+        """Return the adapted output; nothing of the backbone is kept for the backward pass but the adapters' inputs."""
+        with torch.no_grad():
+            tokens, grid = backbone.embed(clips, num_clips)
+        changes = torch.zeros((), dtype=tokens.dtype, device=tokens.device)
+        for index, block in enumerate(backbone.blocks):
+            with torch.no_grad():
+                tokens = block(tokens, grid)
+            if str(index) in self.adapters:
+                changes = changes + run(self.adapters[str(index)], tokens, grid)
+        return as_maps(tokens + changes, grid)

@@ -1,0 +1,1 @@
+"""How a step is executed (kept, recomputed), never what it computes; the networks know nothing of it."""

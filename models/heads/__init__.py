@@ -1,0 +1,1 @@
+"""Networks that turn a window's features into scored segments."""

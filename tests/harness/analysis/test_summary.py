@@ -1,0 +1,89 @@
+"""Means over seeds and comparisons."""
+
+import io
+
+import pyarrow as pa
+import pytest
+
+from harness.analysis import Spread, compare, extremes, lines, summarise, trial_table
+
+FRAMES, SIDE = "data.window.frames", "data.window.resolution"
+
+
+def row(frames, side, seed, map_avg, state="finished", **more):
+    return {FRAMES: frames, SIDE: side, "seed": seed, "map_avg": map_avg, "state": state, **more}
+
+
+ROWS = [
+    row(64, 32, 0, 0.40, peak_bytes=100, predicted_peak_bytes=101, step_seconds=0.1, total_seconds=10.0),
+    row(64, 32, 1, 0.44, peak_bytes=104, predicted_peak_bytes=101, step_seconds=0.3, total_seconds=20.0),
+    row(256, 64, 0, 0.60),
+    row(256, 64, 1, 0.58),
+    row(256, 32, 0, 0.50),
+    row(256, 32, 1, None, state="failed"),
+    row(64, 64, 0, None, state="out_of_memory", peak_bytes=900),
+]
+
+
+def test_spread_says_what_it_is():
+    assert Spread.of([0.5]).in_percent() == "50.0"
+    two, three = Spread.of([0.40, 0.44]), Spread.of([0.1, 0.2, 0.3])
+    assert (two.mean, two.spread, two.kind) == (pytest.approx(0.42), pytest.approx(0.02), "half_range")
+    assert (three.spread, three.kind, three.n) == (pytest.approx(0.1), "std", 3)
+    assert two.in_percent() == "42.0 ± 2.0"
+    assert "half the range of 2" in two.explained()
+
+
+@pytest.mark.parametrize("as_rows", [list, pa.Table.from_pylist])
+def test_groups_average_seeds_and_take_the_largest_peak(as_rows):
+    groups = summarise(as_rows(ROWS), [FRAMES, SIDE])
+    assert [tuple(group.values.values()) for group in groups] == [(64, 32), (64, 64), (256, 32), (256, 64)]
+    first, lost, part, _ = groups
+    assert first.map_avg == Spread.of([0.40, 0.44])
+    assert (first.peak_bytes, first.predicted_peak_bytes) == (104, 101)
+    assert (first.step_seconds, first.total_seconds) == (pytest.approx(0.2), 15.0)
+    assert lost.map_avg is None
+    assert lost.peak_bytes == 900
+    assert part.states == {"finished": 1, "failed": 1}
+    assert part.maps == (0.50,)
+
+
+def test_largest_and_smallest_are_compared_seed_by_seed():
+    small, large = extremes(summarise(ROWS, [FRAMES, SIDE]))
+    assert (small, large) == ({FRAMES: 64, SIDE: 32}, {FRAMES: 256, SIDE: 64})
+    comparison = compare(ROWS, small, large)
+    assert comparison.difference.mean == pytest.approx(0.17)
+    assert comparison.wins == 2
+    assert comparison.in_words().startswith("256 frames, 64² px beats 64 frames, 32² px by 17.0 ± 3.0 points of mAP")
+
+
+def test_only_shared_seeds_are_compared():
+    assert compare(ROWS, {FRAMES: 64, SIDE: 64}, {FRAMES: 256, SIDE: 64}) is None
+    assert compare(ROWS, {FRAMES: 256, SIDE: 32}, {FRAMES: 256, SIDE: 64}).difference.n == 1
+
+
+def test_a_setting_that_is_worse_is_not_said_to_win():
+    words = compare(ROWS, {FRAMES: 256, SIDE: 64}, {FRAMES: 64, SIDE: 32}).in_words()
+    assert "does not beat" in words
+    assert "-17.0" in words
+
+
+def test_axes_without_numbers_have_no_extremes():
+    rows = [{"model.adapter": kind, "seed": 0, "state": "finished", "map_avg": 0.5} for kind in ("tia", None)]
+    groups = summarise(rows, ["model.adapter"])
+    assert extremes(groups) is None
+    assert extremes(()) is None
+    assert list(lines(groups, "seed")) == ["no adapter", "adapter tia"]
+
+
+def test_table_names_what_became_of_a_setting_without_a_result():
+    from rich.console import Console
+
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(trial_table(summarise(ROWS, [FRAMES, SIDE]), title="study"))
+    text = console.export_text()
+    assert "42.0 ± 2.0" in text
+    assert "out of memory" in text
+    assert "-2.9 %" in text
+    assert "half the range of 2 seeds" in text
+    assert trial_table(()).row_count == 0

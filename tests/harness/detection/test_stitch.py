@@ -1,0 +1,129 @@
+"""Windows to videos, and the file between the detector and the evaluator."""
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.config import DetectionConfig
+from harness.detection import (
+    Detections,
+    MalformedDetections,
+    merge_windows,
+    read_detections,
+    select_candidates,
+    to_rows,
+    write_detections,
+)
+
+CONFIG = DetectionConfig()
+
+
+def random_window(seed, size=20):
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, 40, size) / 2
+    return Detections(
+        np.stack([starts, starts + rng.integers(0, 20, size) / 2], axis=1),
+        rng.integers(1, 20, size) / 20,
+        rng.integers(0, 3, size),
+    )
+
+
+def test_candidates_are_the_best_pairs_of_point_and_class():
+    segments = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    scores = np.array([[0.1, 0.7], [0.0005, 0.3], [0.9, 0.2]])
+    kept = select_candidates(segments, scores, replace(CONFIG, pre_nms=3))
+    assert kept.scores.tolist() == [0.9, 0.7, 0.3]
+    assert kept.labels.tolist() == [0, 1, 1]
+    assert kept.segments.tolist() == [[4.0, 5.0], [0.0, 1.0], [2.0, 3.0]]
+
+
+def test_points_of_padding_are_never_candidates():
+    kept = select_candidates(np.zeros((2, 2)), np.full((2, 3), 0.5), CONFIG, valid=np.array([False, True]))
+    assert len(kept.scores) == 3
+    assert len(select_candidates(np.zeros((1, 2)), np.zeros((1, 3)), CONFIG).scores) == 0
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60))
+@settings(max_examples=50, deadline=None)
+def test_candidates_equal_a_full_sort(seed, limit):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 8, (10, 4)) / 8
+    kept = select_candidates(np.zeros((10, 2)), scores, replace(CONFIG, pre_nms=limit))
+    pairs = sorted((-scores[p, c], p, c) for p in range(10) for c in range(4) if scores[p, c] >= CONFIG.min_score)
+    assert [(-score, label) for score, label in zip(kept.scores, kept.labels, strict=True)] == [
+        (score, label) for score, _, label in pairs[:limit]
+    ]
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_order_of_windows_changes_nothing(seed):
+    windows = [random_window(seed + number) for number in range(4)]
+    once = merge_windows(windows, CONFIG)
+    other = merge_windows(random.Random(seed).sample(windows, 4), CONFIG)
+    assert all(np.array_equal(a, b) for a, b in zip(once, other, strict=True))
+
+
+def test_segments_without_length_are_dropped():
+    window = Detections(np.array([[0.0, 0.0], [3.0, 2.0], [1.0, 2.0]]), np.array([0.9, 0.8, 0.7]), np.zeros(3, dtype=int))
+    assert merge_windows([window], CONFIG).segments.tolist() == [[1.0, 2.0]]
+    assert len(merge_windows([], CONFIG).scores) == 0
+
+
+def test_a_detection_seen_by_two_windows_counts_once_with_hard_suppression():
+    window = Detections(np.array([[5.0, 9.0]]), np.array([0.6]), np.array([2]))
+    shifted = Detections(np.array([[5.1, 9.0]]), np.array([0.7]), np.array([2]))
+    merged = merge_windows([window, shifted], replace(CONFIG, nms="hard"))
+    assert to_rows(merged, ["a", "b", "c"]) == [(5.1, 9.0, "c", 0.7)]
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_file_gives_back_every_digit(tmp_path_factory, seed):
+    path = tmp_path_factory.mktemp("detections") / "result_detection.json"
+    rng = np.random.default_rng(seed)
+    detections = {
+        f"vidéo {n}": [(float(rng.random()), 1 + float(rng.random()), '<b>"', float(rng.random()))] * n for n in range(3)
+    }
+    write_detections(path, detections)
+    assert read_detections(path) == detections
+    assert {"version", "external_data", "results"} <= set(json.loads(path.read_text()))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result_detection.json"
+    write_detections(path, {"v": [(0.0, 1.0, "a", 0.5)]})
+    with pytest.raises(ValueError):
+        write_detections(path, {"v": [(0.0, float("inf"), "a", 0.5)]})
+    assert read_detections(path) == {"v": [(0.0, 1.0, "a", 0.5)]}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "results"),
+        ('{"results": {"v": [{"segment": [1], "label": "a", "score": 1}]}}', "detection 0 of v"),
+        ('{"results": {"v": [{"segment": [1, 2], "label": "a"}]}}', "expected segment"),
+        ('{"results": {"v": [{"segment": [1, NaN], "label": "a", "score": 1}]}}', "finite"),
+        ('{"results": {"v": [{"segment": [1, 2], "label": 3, "score": 1}]}}', "label in words"),
+        ('{"results": {"v": {"segment": [1, 2]}}}', "expected"),
+    ],
+)
+def test_malformed_files_are_refused_with_the_place(tmp_path, text, message):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(MalformedDetections, match=message):
+        read_detections(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(MalformedDetections, match="nothing.json"):
+        read_detections(tmp_path / "nothing.json")

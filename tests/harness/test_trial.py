@@ -1,0 +1,131 @@
+"""A trial ends in exactly one row, whatever happens to it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.config import TrialConfig
+from harness.memory.predict import trace
+from harness.tables import load
+from harness.training.report import SilentReporter
+from harness.trial import TrialJob, ended_without_row, execute
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def job(small_world, config: TrialConfig, results: Path, **changes: object) -> TrialJob:
+    values = {
+        "study": "test",
+        "name": "one",
+        "config": config,
+        "attempt": 1,
+        "results": results,
+        "dataset": small_world.index,
+        "weights": None,
+        "device": "cpu",
+        "threads": 1,
+        "data_workers": 0,
+        "predicted_peak_bytes": None,
+        "slot": "inline",
+        "provenance": {"git_commit": "abc", "argv": ["test"]},
+        **changes,
+    }
+    return TrialJob(**values)  # type: ignore[arg-type]
+
+
+def test_a_job_survives_json(small_world, small_trial: TrialConfig, tmp_path: Path):
+    before = job(small_world, small_trial, tmp_path)
+    assert TrialJob.from_json(json.loads(json.dumps({**before.to_json(), "hand_out": 2}))) == before
+
+
+def test_a_finished_trial_leaves_one_complete_row_and_no_checkpoint(
+    small_world, small_trial: TrialConfig, tmp_path: Path
+):
+    predicted = trace(small_trial).peak_bytes
+    trial = job(small_world, small_trial, tmp_path, predicted_peak_bytes=predicted)
+    summary = execute(trial.to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert summary["state"] == row["state"] == "finished"
+    assert 0 <= row["map_avg"] <= 1
+    assert [tiou for tiou, _ in row["map_at"]] == ["0.3", "0.4", "0.5", "0.6", "0.7"]
+    assert row["data.window.frames"] == 32
+    assert row["model.adapter.kernel"] == 3
+    assert row["peak_bytes"] == pytest.approx(predicted, rel=0.05)
+    assert row["memory_source"] == "cpu_tracker"
+    assert row["epochs_done"] == 3
+    assert not (trial.work / "checkpoint.pt").exists()
+    detections = json.loads((trial.work / "detections.json").read_text())
+    assert set(detections["results"]) == {"video_6", "video_7", "video_8"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tolerance"),
+    [
+        ({"engine.keep": "blocks"}, 0.02),
+        ({"model.adapter.placement": "outside"}, 0.02),
+        ({"model.tuning": "frozen", "model.adapter": None}, 0.02),
+        ({"model.tuning": "full", "model.adapter": None}, 0.02),
+        ({"data.window.frames": 64, "model.adapter.kernel": 7}, 0.02),
+        ({"training.precision": "bf16"}, 0.02),
+        ({"training.batch_size": 3, "model.head.attention_window": 5}, 0.02),
+    ],
+)
+def test_predicted_and_measured_memory_agree(small_world, small_trial, tmp_path: Path, changes, tolerance: float):
+    from harness.config import with_values
+
+    config = with_values(small_trial, {**changes, "training.epochs": 1, "training.warmup_epochs": 0})
+    summary = execute(job(small_world, config, tmp_path).to_json(), SilentReporter())
+    assert summary["state"] == "finished", summary["error"]
+    assert summary["peak_bytes"] == pytest.approx(trace(config).peak_bytes, rel=tolerance)
+
+
+def test_an_exception_is_a_row_with_one_line_and_a_traceback_on_disk(
+    small_world, small_trial: TrialConfig, tmp_path: Path
+):
+    broken = job(small_world, small_trial, tmp_path, weights=tmp_path / "missing.pth")
+    summary = execute(broken.to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert row["state"] == summary["state"] == "failed"
+    assert "missing.pth" in row["error"]
+    assert "\n" not in row["error"]
+    assert "Traceback" in (broken.work / "traceback-1.txt").read_text()
+
+
+def test_out_of_memory_is_a_row_of_its_own_kind(small_world, small_trial, tmp_path: Path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr("harness.training.loop.train_step", full)
+    execute(job(small_world, small_trial, tmp_path).to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert row["state"] == "out_of_memory"
+    assert "20 GiB" in row["error"]
+
+
+def test_a_loss_that_is_not_a_number_is_a_failed_row(small_world, small_trial, tmp_path: Path):
+    wild = replace(small_trial, training=replace(small_trial.training, head_lr=1e30, clip_norm=1e30, warmup_epochs=0))
+    execute(job(small_world, wild, tmp_path).to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert row["state"] == "failed"
+    assert "not a number" in row["error"]
+
+
+def test_an_interrupted_trial_has_a_row_and_goes_on_as_another_attempt(small_world, small_trial, tmp_path: Path):
+    class Stop(SilentReporter):
+        def should_stop(self) -> bool:
+            return True
+
+    execute(job(small_world, small_trial, tmp_path).to_json(), Stop())
+    execute(job(small_world, small_trial, tmp_path, attempt=2).to_json(), SilentReporter())
+    rows = sorted(load(tmp_path).to_pylist(), key=lambda row: row["attempt"])
+    assert [row["state"] for row in rows] == ["interrupted", "finished"]
+
+
+def test_a_trial_whose_process_is_gone_gets_its_row_from_the_driver(small_world, small_trial, tmp_path: Path):
+    ended_without_row(job(small_world, small_trial, tmp_path), "too_large", "predicted to need 99 GiB")
+    (row,) = load(tmp_path).to_pylist()
+    assert (row["state"], row["error"]) == ("too_large", "predicted to need 99 GiB")
+    assert row["map_avg"] is None

@@ -1,0 +1,91 @@
+"""Two processes train as one: equal weights on both, and gradients that are those of the joined batch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.config import TrialConfig, flatten
+
+FIT = """
+import json, sys
+import torch
+import torch.distributed as dist
+rank, folder = int(sys.argv[1]), sys.argv[2]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+from pathlib import Path
+from harness.config import unflatten
+from harness.training.loop import Places, fit
+from harness.training.report import NoMeter, SilentReporter
+config = unflatten(json.loads(Path(folder, "config.json").read_text()))
+places = Places(dataset=Path(sys.argv[3]), weights=None, work=Path(folder))
+done = fit(config, places, SilentReporter(rank=rank, world_size=2), NoMeter())
+print(json.dumps({"map": done.result.map_avg, "ap": done.result.ap_mean, "videos": done.result.num_videos}))
+state = torch.load(Path(folder, "checkpoint.pt"), weights_only=True)
+dist.destroy_process_group()
+"""
+
+GRADIENTS = """
+import sys
+import torch
+import torch.distributed as dist
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+from harness.training.distributed import average_gradients, broadcast_parameters
+torch.manual_seed(rank)
+layer = torch.nn.Linear(5, 3).double()
+unused = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+parameters = [*layer.parameters(), unused]
+broadcast_parameters(parameters)
+inputs = torch.randn(8, 5, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+layer(inputs[rank::2]).square().mean().backward()
+average_gradients(parameters)
+shared = [p.grad.clone() for p in layer.parameters()]
+layer.zero_grad()
+layer(inputs).square().mean().backward()
+assert all(torch.allclose(a, p.grad, rtol=1e-12, atol=0) for a, p in zip(shared, layer.parameters()))
+assert torch.equal(unused.grad, torch.zeros_like(unused))
+dist.destroy_process_group()
+print("equal")
+"""
+
+
+def run_pair(script: str, *arguments: str) -> list[str]:
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(rank), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    outputs = [process.communicate(timeout=120) for process in pair]
+    for process, (_, errors) in zip(pair, outputs, strict=True):
+        assert process.returncode == 0, errors[-2000:]
+    return [output.strip().splitlines()[-1] for output, _ in outputs]
+
+
+def test_averaged_gradients_are_those_of_the_joined_batch(tmp_path: Path):
+    assert run_pair(GRADIENTS, str(tmp_path)) == ["equal", "equal"]
+
+
+def test_two_ranks_agree_on_everything(small_world, small_trial: TrialConfig, tmp_path: Path):
+    config = replace(small_trial, training=replace(small_trial.training, epochs=2))
+    (tmp_path / "config.json").write_text(json.dumps(flatten(config)))
+    one, other = map(json.loads, run_pair(FIT, str(tmp_path), str(small_world.index)))
+    assert one == other
+    assert one["videos"] == 3
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused(small_world, small_trial: TrialConfig, tmp_path: Path):
+    from harness.training.loop import Places, fit
+    from harness.training.report import NoMeter, SilentReporter
+
+    places = Places(dataset=small_world.index, weights=None, work=tmp_path)
+    with pytest.raises(ValueError, match=r"training.batch_size is 2, expected a multiple of the 3 workers"):
+        fit(small_trial, places, SilentReporter(world_size=3), NoMeter())
