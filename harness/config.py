@@ -212,7 +212,8 @@ def flatten(config: object, prefix: str = "") -> dict[str, Any]:
         if is_dataclass(value):
             flat.update(flatten(value, f"{path}."))
         else:
-            flat[path] = value
+            # 1 and 1.0 in a float field are the same trial; tables give back the latter.
+            flat[path] = float(value) if item.type is float else value
     return flat
 
 

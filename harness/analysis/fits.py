@@ -22,6 +22,7 @@ from harness.analysis.names import short_name
 from harness.analysis.summary import Group, lines
 
 Form = Literal["m1", "m2"]
+Numbers = Sequence[int | float] | np.ndarray
 MIN_DISTINCT: dict[str, int] = {"m1": 3, "m2": 5}
 """Distinct x below which a form says nothing (scaling-facts A6)."""
 LEVEL = 0.95
@@ -68,15 +69,15 @@ class PowerLaw:
     resampled: Float[np.ndarray, "resamples 3"] = field(repr=False, compare=False)
     """b, c and floor of every successful resample, for bands."""
 
-    def error_at(self, x: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    def error_at(self, x: float | Numbers) -> np.ndarray:
         """Return the fitted error."""
         return self.floor + self.b * np.asarray(x, dtype=np.float64) ** self.c
 
-    def map_at(self, x: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    def map_at(self, x: float | Numbers) -> np.ndarray:
         """Return the fitted mAP, 0 to 1."""
         return 1.0 - self.error_at(x)
 
-    def map_band(self, x: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def map_band(self, x: Numbers) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the 95 % confidence band of the mean mAP, lower and upper; None without an interval."""
         if self.c_interval is None:
             return None
@@ -97,11 +98,12 @@ class PowerLaw:
             bounds = f"no interval: {self.interval_refused}"
         else:
             low, high = self.c_interval
-            bounds = f"95 % interval {low:.2f} … {high:.2f} from {self.num_resamples:,} resamples of {self.num_points} trials"
-        what = "error" if self.form == "m1" else f"error above {self.floor:.3f}"
+            drawn = f"{self.num_resamples:,} resamples of {self.num_points} trials"
+            bounds = f"95 % interval {low:.2f} … {high:.2f} from {drawn}"
+        what, whole = ("error", "the error") if self.form == "m1" else (f"error above {self.floor:.3f}", "it")
         text = (
             f"{what} falls as {self.x_name}^{self.c:.2f} ({bounds}); "
-            f"each doubling of {self.x_name} removes {_percent(self.removed_by_doubling)} of {'it' if self.form == 'm2' else 'the error'}"
+            f"each doubling of {self.x_name} removes {_percent(self.removed_by_doubling)} of {whole}"
         )
         return "; ".join([text, *self.warnings])
 
@@ -118,7 +120,7 @@ class LinearMemory:
     rmse_bytes: float
     max_relative_error: float
 
-    def bytes_at(self, x: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    def bytes_at(self, x: float | Numbers) -> np.ndarray:
         """Return the fitted peak."""
         return self.base_bytes + self.bytes_per_unit * np.asarray(x, dtype=np.float64)
 
@@ -132,8 +134,8 @@ class LinearMemory:
 
 
 def fit_error(
-    x: Sequence[float],
-    map_avg: Sequence[float],
+    x: Numbers,
+    map_avg: Numbers,
     *,
     x_name: str = "x",
     form: Form = "m1",
@@ -156,9 +158,8 @@ def fit_error(
     sizes, errors = _checked(x, map_avg)
     distinct = np.unique(sizes)
     if len(distinct) < MIN_DISTINCT[form]:
-        return Refused(
-            reason=f"no curve: {len(distinct)} distinct values of {x_name}, expected at least {MIN_DISTINCT[form]} for {form}"
-        )
+        needed = f"expected at least {MIN_DISTINCT[form]} for {form}"
+        return Refused(reason=f"no curve: {len(distinct)} distinct values of {x_name}, {needed}")
     if (errors <= 0).any():
         return Refused(reason=f"no curve: a trial has mAP 1, and an error of 0 has no place in a power law of {x_name}")
     if np.ptp(errors) == 0:
@@ -196,7 +197,9 @@ def fit_error(
     )
 
 
-def fit_lines(groups: Sequence[Group], x: str, *, form: Form = "m1", resamples: int = 1000) -> dict[str, PowerLaw | Refused]:
+def fit_lines(
+    groups: Sequence[Group], x: str, *, form: Form = "m1", resamples: int = 1000
+) -> dict[str, PowerLaw | Refused]:
     """Fit the error against config path `x` once for each line of the study's curve (`summary.lines`)."""
     fits: dict[str, PowerLaw | Refused] = {}
     for name, members in lines(groups, x).items():
@@ -209,14 +212,16 @@ def fit_lines(groups: Sequence[Group], x: str, *, form: Form = "m1", resamples: 
     return fits
 
 
-def fit_linear_memory(x: Sequence[float], peak_bytes: Sequence[float], *, x_name: str = "x") -> LinearMemory | Refused:
+def fit_linear_memory(x: Numbers, peak_bytes: Numbers, *, x_name: str = "x") -> LinearMemory | Refused:
     """Fit peak = m0 + m1 x with m0, m1 >= 0 by least squares, or say why not."""
     from scipy.optimize import nnls
 
     sizes, peaks = np.asarray(x, dtype=np.float64), np.asarray(peak_bytes, dtype=np.float64)
     distinct = len(np.unique(sizes))
     if distinct < 2:
-        return Refused(reason=f"no memory law: {distinct} distinct value{'s'[: distinct != 1]} of {x_name}, expected at least 2")
+        return Refused(
+            reason=f"no memory law: {distinct} distinct value{'s'[: distinct != 1]} of {x_name}, expected at least 2"
+        )
     # Columns of one size, so that nnls' tolerance means the same for both.
     columns = np.stack([np.ones_like(sizes), sizes / sizes.max()], axis=1)
     (base, price), _ = nnls(columns, peaks / peaks.max())
@@ -233,7 +238,7 @@ def fit_linear_memory(x: Sequence[float], peak_bytes: Sequence[float], *, x_name
     )
 
 
-def _checked(x: Sequence[float], map_avg: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _checked(x: Numbers, map_avg: Numbers) -> tuple[np.ndarray, np.ndarray]:
     sizes, scores = np.asarray(x, dtype=np.float64), np.asarray(map_avg, dtype=np.float64)
     if sizes.shape != scores.shape or sizes.ndim != 1:
         raise ValueError(f"{sizes.size} sizes and {scores.size} mAP values, expected as many of each")

@@ -130,7 +130,9 @@ def plot_bubbles(
         colour = COLOURS[index % len(COLOURS)]
         measured, height = group.peak_bytes / factor, 100 * group.map_avg.mean
         size = area_of_one * (getattr(group, area) or 1)
-        axes.scatter([measured], [height], s=size, color=colour, alpha=0.55, edgecolors=colour, linewidths=1.2, zorder=2)
+        axes.scatter(
+            [measured], [height], s=size, color=colour, alpha=0.55, edgecolors=colour, linewidths=1.2, zorder=2
+        )
         if group.predicted_peak_bytes:
             predicted = group.predicted_peak_bytes / factor
             axes.plot([measured, predicted], [height, height], color="black", lw=0.9, zorder=3)
@@ -161,7 +163,7 @@ def _figure(title: str) -> tuple["Figure", "Axes"]:
     figure = Figure(figsize=(7.4, 4.6), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", wrap=True)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", wrap=True, parse_math=False)
     axes.grid(visible=True, color="#DDDDDD", lw=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -180,10 +182,14 @@ def _draw_fit(axes: "Axes", fit: PowerLaw, colour: str) -> None:
 
 def _curve_note(groups: Sequence[Group], fits: Sequence[PowerLaw]) -> str:
     kinds = sorted({group.map_avg.explained() for group in groups if group.map_avg and group.map_avg.n > 1})
-    parts = [f"Rings: single seeds; bars: {' or '.join(kinds)}."] if kinds else ["One seed at every point, so no error bars."]
+    parts = (
+        [f"Rings: single seeds; bars: {' or '.join(kinds)}."]
+        if kinds
+        else ["One seed at every point, so no error bars."]
+    )
     if fits:
         band = " with its 95 % band." if any(fit.c_interval for fit in fits) else "."
-        parts.append(f"Dashed: power law of the error 1 − mAP{band}")
+        parts.append(f"Dashed: power law of the error 1 - mAP{band}")
     return " ".join(parts)
 
 
@@ -204,7 +210,7 @@ def _bubble_legend(
     handles = []
     if colour_by:
         for index, value in enumerate(colour_values):
-            handles.append(dot(COLOURS[index % len(COLOURS)], 9, setting_name({colour_by: value})))
+            handles.append(dot(COLOURS[index % len(COLOURS)], 9.0, setting_name({colour_by: value})))
     counts = sorted({getattr(group, area) for group in groups if getattr(group, area)})
     kind = "parameters" if area == "params_total" else "trained\nparameters"
     for count in dict.fromkeys([counts[0], counts[-1]] if counts else []):
@@ -251,7 +257,14 @@ def _label(figure: "Figure", axes: "Axes", spots: Sequence[tuple[float, float, f
         tried = []
         for right, up, horizontal, vertical in places:
             text = axes.annotate(
-                name, (x, y), (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=8, color="#222222"
+                name,
+                (x, y),
+                (right, up),
+                textcoords="offset points",
+                ha=horizontal,
+                va=vertical,
+                fontsize=8,
+                color="#222222",
             )
             box = text.get_window_extent(renderer)
             inside = axes.get_window_extent(renderer)

@@ -126,7 +126,9 @@ def lines(groups: Sequence[Group], x: str) -> dict[str, tuple[Group, ...]]:
 def compare(rows: Rows, small: Mapping[str, Any], large: Mapping[str, Any]) -> Comparison | None:
     """Return how `large` differs from `small` over the seeds that both have; None when they share none."""
     rows = _listed(rows)
-    first, second = ({row["seed"]: row["map_avg"] for row in rows if _scored(row) and _is_at(row, at)} for at in (small, large))
+    first, second = (
+        {row["seed"]: row["map_avg"] for row in rows if _scored(row) and _is_at(row, at)} for at in (small, large)
+    )
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
@@ -178,7 +180,7 @@ def _group(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Group:
 
 
 def _listed(rows: Rows) -> list[Mapping[str, Any]]:
-    return rows.to_pylist() if isinstance(rows, pa.Table) else list(rows)
+    return rows.to_pylist() if isinstance(rows, pa.Table) else list(rows)  # type: ignore[attr-defined]
 
 
 def _scored(row: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from harness.config import parse_value
 from harness.study import Grid, Study
@@ -35,7 +35,7 @@ class Options:
     memory_budget: int | None
     device: str | None
     workers: int
-    slots: str | None
+    slots: Literal["warm", "fresh"] | None
     max_concurrent: int | None
     address: str | None
     results: Path

@@ -3,6 +3,7 @@
 study + options --grid--> trials --data, weights--> identities in the configs --rows on disk--> states
 """
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -167,9 +168,9 @@ def _with(grid: Grid, values: Mapping[str, Any]) -> Grid:
     return replace(grid, base=with_values(grid.base, values))
 
 
-def backbones(grid: Grid) -> tuple[VideoMAEConfig, ...]:
+def backbones(grid: Grid) -> list[VideoMAEConfig]:
     """Return the different backbones of a grid's trials."""
-    return tuple({trial.config.model.backbone.name: trial.config.model.backbone for trial in grid.trials()}.values())
+    return list({trial.config.model.backbone.name: trial.config.model.backbone for trial in grid.trials()}.values())
 
 
 def _with_identities(grid: Grid, options: Options) -> Grid:
@@ -179,9 +180,7 @@ def _with_identities(grid: Grid, options: Options) -> Grid:
         if len(names) > 1:
             # One identity per backbone: it changes together with the backbone on one axis.
             raise UserError("--weights with several backbones is not supported by this study yet; give one backbone")
-        from harness.data.fingerprint import file_digest
-
-        return _with(grid, {"model.weights": file_digest(weights_file(options.weights, names[0].name))})
+        return _with(grid, {"model.weights": _file_identity(weights_file(options.weights, names[0].name))})
     if all(backbone.name == "videomae-tiny" for backbone in names):
         from harness.training.pretrain import recipe_digest
 
@@ -226,6 +225,11 @@ def weights_file(path: Path, name: str) -> Path:
     if not candidate.is_file():
         raise UserError(f"--weights is {path}, expected a file, or a folder with {name}.pth")
     return candidate
+
+
+def _file_identity(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def provenance(argv: Sequence[str]) -> dict[str, Any]:

@@ -29,7 +29,10 @@ from harness.data.annotations import (
 from harness.data.probe import PROBE_TIMEOUT_S, info_from_json, probe_videos
 from harness.data.video import UnreadableVideo, VideoInfo
 
-VIDEO_SUFFIXES = frozenset([".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"])
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm"}
+    | {".wmv"}
+)
 INDEX_VERSION = 1
 ENDS_BYTES = 64 * 1024
 NAMED = 5

@@ -251,7 +251,7 @@ def _invent(dice: Dice, kind: str, *, rate: Rate, appears: int, band: tuple[int,
         length = rate.frames(duration_ms)
     if kind == "jitter":
         half_period = dice.within(2, 5)
-    size = dice.within(7, 13) * SUBPIXEL
+    size = dice.within(8, 16) * SUBPIXEL
     first = last = Pose(
         x=dice.within(10, SIDE - 10) * SUBPIXEL,
         y=dice.within(band[0] + 8, band[1] - 8) * SUBPIXEL,
@@ -263,7 +263,11 @@ def _invent(dice: Dice, kind: str, *, rate: Rate, appears: int, band: tuple[int,
         distance = min(dice.within(14, 26) * seconds_x8 // 8, SIDE - 20)
         distance = max(distance, 8) * SUBPIXEL
         low = dice.within(10 * SUBPIXEL, (SIDE - 10) * SUBPIXEL - distance)
-        ends = (low, low + distance) if kind == "move_right" or (kind == "wobble" and dice.within(0, 1)) else (low + distance, low)
+        ends = (
+            (low, low + distance)
+            if kind == "move_right" or (kind == "wobble" and dice.within(0, 1))
+            else (low + distance, low)
+        )
         first, last = _at(first, x=ends[0]), _at(last, x=ends[1])
     elif kind in ("move_up", "move_down"):
         room = band[1] - band[0] - 16
@@ -300,10 +304,13 @@ def _at(pose: Pose, **changes: int) -> Pose:
 def _background(dice: Dice) -> dict[str, object]:
     margin = 64
     side = SIDE + margin
-    coarse = _smooth(dice.array((side // 16 + 2, side // 16 + 2), 80, 170), 16)[:side, :side]
-    fine = _smooth(dice.array((side // 4 + 2, side // 4 + 2), -14, 14), 4)[:side, :side]
+    coarse = _smooth(dice.array((side // 16 + 2, side // 16 + 2), 95, 150), 16)[:side, :side]
+    fine = _smooth(dice.array((side // 4 + 2, side // 4 + 2), -8, 8), 4)[:side, :side]
     chroma = np.stack(
-        [_smooth(dice.array((side // 32 + 2, side // 32 + 2), 108, 148), 16)[: side // 2, : side // 2] for _ in range(2)]
+        [
+            _smooth(dice.array((side // 32 + 2, side // 32 + 2), 116, 140), 16)[: side // 2, : side // 2]
+            for _ in range(2)
+        ]
     )
     return {
         "luma": (coarse + fine).astype(np.uint8),
@@ -318,7 +325,9 @@ def _smooth(grid: Int[ndarray, "rows columns"], step: int) -> Int[ndarray, "heig
     weight = np.arange(step)
     for _ in range(2):
         low, high = grid[:-1, None, :], grid[1:, None, :]
-        grid = ((low * (step - weight)[None, :, None] + high * weight[None, :, None]) // step).reshape(-1, grid.shape[1]).T
+        grid = (
+            ((low * (step - weight)[None, :, None] + high * weight[None, :, None]) // step).reshape(-1, grid.shape[1]).T
+        )
     return grid
 
 
@@ -344,9 +353,7 @@ def _draw_frame(scene: Scene, number: int, plane: UInt8[ndarray, "rows columns"]
     # The margin is 64: 32 from the middle either way, reflected so that no video runs out of background.
     top, left = 32 + _bounce(shift, down), 32 + _bounce(shift, across)
     # Bytes wrap, and no background pixel is near enough to 0 or 255 for noise to do so.
-    np.add(
-        scene.luma[top : top + SIDE, left : left + SIDE], scene.noise[number * 5 % len(scene.noise)], out=luma
-    )
+    np.add(scene.luma[top : top + SIDE, left : left + SIDE], scene.noise[number * 5 % len(scene.noise)], out=luma)
     chroma[:] = scene.chroma[:, top // 2 : top // 2 + half, left // 2 : left // 2 + half]
     for episode in scene.episodes:
         pose = episode.pose(number)
@@ -417,28 +424,35 @@ def _inside(
     return body, body & (along > 0)
 
 
-def to_rgb(planes: UInt8[ndarray, "frame rows columns"]) -> UInt8[ndarray, "frame height width 3"]:
-    """Return I420 frames as RGB (BT.601, video range), as a decoder would, in whole numbers."""
+def to_rgb(planes: UInt8[ndarray, "frame rows columns"], side: int = SIDE) -> UInt8[ndarray, "frame side side 3"]:
+    """Return I420 frames as RGB (BT.601, video range), as a decoder would, in whole numbers.
+
+    Args:
+        planes: what `draw` returns.
+        side: height and width wanted, reached by averaging blocks of pixels; a divisor of SIDE / 2, or SIDE itself.
+    """
     half = SIDE // 2
-    luma = 298 * (planes[:, :SIDE].astype(np.int32) - 16)
-    chroma = planes[:, SIDE:].reshape(-1, 2, half, half).astype(np.int32) - 128
-    u, v = (chroma[:, k].repeat(2, axis=1).repeat(2, axis=2) for k in (0, 1))
+    if side != SIDE and half % side:
+        raise ValueError(f"side is {side}, expected {SIDE} or a divisor of {half}")
+    luma = 298 * (_averaged(planes[:, :SIDE], SIDE // side) - 16)
+    chroma = planes[:, SIDE:].reshape(-1, half, half)
+    chroma = chroma.repeat(2, axis=1).repeat(2, axis=2) if side == SIDE else _averaged(chroma, half // side)
+    u, v = (chroma.reshape(len(planes), 2, side, side)[:, k].astype(np.int32) - 128 for k in (0, 1))
     rgb = np.stack((luma + 409 * v, luma - 100 * u - 208 * v, luma + 516 * u), axis=-1)
     return np.clip((rgb + 128) >> 8, 0, 255).astype(np.uint8)
 
 
-def shrink(frames: UInt8[ndarray, "frame height width 3"], side: int) -> UInt8[ndarray, "frame side side 3"]:
-    """Reduce frames by averaging blocks; `side` divides the frame's side."""
-    block = frames.shape[1] // side
-    if block * side != frames.shape[1]:
-        raise ValueError(f"side is {side}, expected a divisor of {frames.shape[1]}")
-    sums = frames.reshape(len(frames), side, block, side, block, 3).sum(axis=(2, 4), dtype=np.int32)
-    return ((sums + block * block // 2) // (block * block)).astype(np.uint8)
+def _averaged(images: UInt8[ndarray, "image height width"], block: int) -> Int[ndarray, "image h w"]:
+    if block == 1:
+        return images.astype(np.int32)
+    rows = (
+        images.astype(np.uint16).reshape(len(images), images.shape[1] // block, block, -1).sum(axis=2, dtype=np.int32)
+    )
+    sums = rows.reshape(*rows.shape[:2], -1, block).sum(axis=3)
+    return (sums + block * block // 2) // (block * block)
 
 
-def trimmed_clip(
-    scene: Scene, action: Episode | None, dice: Dice, *, num_frames: int, stride: int
-) -> Sequence[int]:
+def trimmed_clip(scene: Scene, action: Episode | None, dice: Dice, *, num_frames: int, stride: int) -> Sequence[int]:
     """Return frame numbers of a clip that shows an action (any part of the scene for None), at a random offset.
 
     The middle of the clip is inside the action, so that what is shown is mostly the action however long it is.

@@ -104,11 +104,11 @@ def random_truncation(
 
 
 def kept_share(
-    segments: Float[ndarray, "*batch actions 2"],
-    start: int | Int[ndarray, "*batch 1"],
-    length: int | Int[ndarray, "*batch 1"],
-) -> Float[ndarray, "*batch actions"]:
-    """Return the share of each segment that lies in a stretch of frames."""
+    segments: Float[ndarray, "*#batch actions 2"],
+    start: int | Int[ndarray, "*#batch 1"],
+    length: int | Int[ndarray, "*#batch 1"],
+) -> Float[ndarray, "*any actions"]:
+    """Return the share of each segment that lies in a stretch of frames; many stretches broadcast."""
     inside = np.minimum(segments[..., 1], start + length) - np.maximum(segments[..., 0], start)
     own = np.maximum(segments[..., 1] - segments[..., 0], np.finfo(np.float64).tiny)
     return np.clip(inside, 0, None) / own

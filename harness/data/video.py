@@ -75,7 +75,7 @@ class VideoInfo:
             return frames / self.fps
         return np.interp(frames, np.arange(self.num_frames + 1), self._edges())
 
-    def _edges(self) -> Float[ndarray, " frames+1"]:
+    def _edges(self) -> Float[ndarray, " edges"]:
         assert self.timestamps_s is not None
         return np.asarray((*self.timestamps_s, self.duration_s))
 

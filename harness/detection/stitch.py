@@ -68,12 +68,9 @@ def merge_windows(windows: Sequence[Detections], config: DetectionConfig) -> Det
 
 def to_rows(detections: Detections, classes: Sequence[str]) -> Rows:
     """Return the detections as plain values, for `harness.evaluation` and for the file."""
-    return [
-        (start_s, end_s, classes[label], score)
-        for (start_s, end_s), score, label in zip(
-            detections.segments.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
-        )
-    ]
+    starts, ends = detections.segments[:, 0].tolist(), detections.segments[:, 1].tolist()
+    names = [str(classes[label]) for label in detections.labels.tolist()]
+    return list(zip(starts, ends, names, detections.scores.tolist(), strict=True))
 
 
 def write_detections(
@@ -85,7 +82,9 @@ def write_detections(
 ) -> None:
     """Write the ActivityNet result file, all or nothing: a reader never sees half of it."""
     results = {
-        video_id: [{"segment": [start_s, end_s], "label": label, "score": score} for start_s, end_s, label, score in rows]
+        video_id: [
+            {"segment": [start_s, end_s], "label": label, "score": score} for start_s, end_s, label, score in rows
+        ]
         for video_id, rows in detections.items()
     }
     document = {"version": version, "external_data": dict(external_data or {}), "results": results}

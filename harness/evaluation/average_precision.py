@@ -140,7 +140,11 @@ class _Table(NamedTuple):
 
     @classmethod
     def of(
-        cls, videos: Mapping[str, Sequence[tuple]], video_code: Mapping[str, int], label_code: Mapping[str, int], what: str
+        cls,
+        videos: Mapping[str, Sequence[tuple]],
+        video_code: Mapping[str, int],
+        label_code: Mapping[str, int],
+        what: str,
     ) -> "_Table":
         rows = [(video_code[video_id], row) for video_id, per_video in videos.items() for row in per_video]
         numbers = np.array([(row[0], row[1], row[3] if len(row) > 3 else 0.0) for _, row in rows], dtype=np.float64)
@@ -171,7 +175,11 @@ class _Table(NamedTuple):
 def _first_of_duplicates(actions: _Table) -> Bool[np.ndarray, " n"]:
     """Mark the actions, sorted by label, video and start, that repeat no earlier marked one."""
     keep = np.ones(len(actions.starts), dtype=bool)
-    keys = list(zip(*(column.tolist() for column in (actions.labels, actions.videos, actions.starts, actions.ends)), strict=True))
+    keys = list(
+        zip(
+            *(column.tolist() for column in (actions.labels, actions.videos, actions.starts, actions.ends)), strict=True
+        )
+    )
     for index, (label, video, start, end) in enumerate(keys):
         for earlier in range(index - 1, -1, -1):
             other_label, other_video, other_start, other_end = keys[earlier]
@@ -190,7 +198,7 @@ def _match(actions: _Table, found: _Table, thresholds: np.ndarray) -> Bool[np.nd
     detection, action, overlap = _overlapping_pairs(actions, found, float(thresholds[0]))
     if not len(detection):
         return hits
-    # Per detection: its actions by falling IoU (earlier start first where equal), so those above a threshold are a prefix.
+    # Per detection: its actions by falling IoU (earlier start first where equal); those above a threshold are a prefix.
     order = np.lexsort((action, -overlap, detection))
     action, overlap, detection = action[order], overlap[order], detection[order]
     begin = np.searchsorted(detection, np.arange(num_found))

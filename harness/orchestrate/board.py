@@ -8,7 +8,7 @@ job counts, later ones are ignored, so every call may be repeated.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class Board:
         entry = self._entries[digest]
         if entry.outcome is None and entry.slot is None and digest not in self._pending:
             if self.stopping:
-                self.end(digest, {"state": "interrupted", "error": "stopped before it began"})
+                self.end(digest, {"state": "planned"})
             else:
                 self._pending.add(digest)
 
@@ -74,6 +74,9 @@ class Board:
             entry = self._entries[digest]
             if entry.hand_outs >= self._hand_outs:
                 self._give_up(digest)
+                continue
+            if self.stopping:
+                self.end(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
                 continue
             entry.hand_outs += 1
             entry.started_s = entry.started_s or time.monotonic()
@@ -142,12 +145,12 @@ class Board:
                 self.end(digest, {"state": "failed", "error": error, "traceback": traceback})
 
     def stop(self) -> None:
-        """Ask every running job to save its state and end, and start none."""
+        """Ask every running job to save its state and end; those that never began end as `planned`."""
         self.stopping = True
-        for digest in sorted(self._pending, key=self._order.__getitem__):
-            self.end(digest, {"state": "interrupted", "error": "stopped before it began"})
-        for entry in self._entries.values():
+        for digest, entry in self._entries.items():
             entry.stop = True
+            if not entry.hand_outs:
+                self.end(digest, {"state": "planned"})
 
     def stop_job(self, digest: str) -> None:
         """Ask one running job to save its state and end."""
@@ -189,19 +192,6 @@ class Board:
     def num_ended(self) -> int:
         """How many jobs have an outcome."""
         return sum(entry.outcome is not None for entry in self._entries.values())
-
-    @property
-    def running(self) -> Sequence[str]:
-        """Digests of the jobs that slots have."""
-        return [digest for digest, entry in self._entries.items() if entry.slot is not None and entry.hand_outs]
-
-    def outcomes(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of every job that ended, and of those that a slot still has (`interrupted`)."""
-        known = {digest: entry.outcome for digest, entry in self._entries.items() if entry.outcome is not None}
-        for digest in self.running:
-            error = "the study was stopped before the trial could save its state"
-            known[digest] = {"state": "interrupted", "error": error, "result": None, "traceback": None, "seconds": 0.0}
-        return known
 
     def _free(self, entry: _Entry) -> None:
         if entry.slot is not None:

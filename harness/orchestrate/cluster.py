@@ -12,7 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 NAMESPACE = "tadscale"
+FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
 OBJECT_STORE_BYTES = 100 * 2**20
 """Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
@@ -20,6 +23,8 @@ OBJECT_STORE_BYTES = 100 * 2**20
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # A loaded machine needs longer than the default of 60 s to start a process that imports torch.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Trials are given absolute paths; Ray's change of folder would break relative ones.
@@ -108,7 +113,10 @@ def num_slots(cluster: Cluster, num_jobs: int, *, workers: int, cpus_per_worker:
     Raises:
         ValueError: not even one fits.
     """
-    limits = [("CPU", cluster.num_cpus, workers * cpus_per_worker), ("GPU", cluster.num_gpus, workers * gpus_per_worker)]
+    limits = [
+        ("CPU", cluster.num_cpus, workers * cpus_per_worker),
+        ("GPU", cluster.num_gpus, workers * gpus_per_worker),
+    ]
     for name, have, need in limits:
         if need > have:
             raise ValueError(f"one trial needs {need:g} {name}s, but the cluster has {have:g}")
@@ -129,9 +137,11 @@ def probe(address: str, timeout_s: float = PROBE_TIMEOUT_S) -> None:
 def _silence() -> None:
     # Ray prints what the raylet says of dead workers to stdout, which `--json` needs for itself; the study tells of
     # the same deaths in one line each. `log_to_driver=False` does not cover it.
-    from ray._private import worker
+    from ray._private import auto_init_hook, worker
 
     worker._worker_logs_enabled = False
+    # A thread that still asks Ray something after the end must get an error, not a second cluster.
+    auto_init_hook.enable_auto_connect = False
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 
@@ -139,7 +149,8 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
     import ray
 
     _make_token_possible()
-    folder = Path(tempfile.mkdtemp(prefix="tad-", dir=_short_folder()))
+    _remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=_short_folder()))
     try:
         context = ray.init(
             address="local",
@@ -176,9 +187,7 @@ def _join(address: str, storage: str | None) -> Cluster:
     # Ray itself offers a token only to a cluster that it found on its own, not to one at a given address.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
-        context = ray.init(
-            address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
-        )
+        context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise ValueError(f"could not join the Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from None
     url = getattr(context, "dashboard_url", None)
@@ -188,6 +197,14 @@ def _join(address: str, storage: str | None) -> Cluster:
         resources=ray.cluster_resources(),
         storage=storage or str(Path(tempfile.gettempdir()) / "tadscale-ray"),
     )
+
+
+def _remove_leftovers() -> None:
+    # What studies that were killed could not remove themselves; the process id stands in the folder's name.
+    for folder in Path(_short_folder()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_token_possible() -> None:

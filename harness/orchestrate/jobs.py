@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Metrics = dict[str, float | int | str | None]
 
-EventKind = Literal["slots", "started", "report", "retried", "ended"]
+EventKind = Literal["slots", "started", "report", "retried", "ended", "stopping"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,18 @@ class Event:
     """Something a display may want to show."""
 
     kind: EventKind
-    """`slots`: a slot came up or went away; `retried`: a worker died and its trial starts again from its checkpoint."""
+    """`slots`: a slot came up or went away; `retried`: a worker died and its trial starts again from its checkpoint;
+    `stopping`: Ctrl-C was heard, running trials save their state."""
     digest: str | None = None
     values: Metrics = field(default_factory=dict)
-    """`started`: slot, hand_out; `report`: what the trial reported; `slots`: up, wanted; `ended`: its last metrics."""
+    """`started`: slot, hand_out; `report`: what the trial reported; `slots`: up, wanted; `ended`: the last
+    reported metrics and the numbers of the result."""
     state: str | None = None
     """How the trial ended."""
     reason: str | None = None
     """One line for `retried`, `slots` and a trial that did not finish."""
+    log: str | None = None
+    """File that holds the traceback of a trial that failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,9 @@ def relay(config: Mapping[str, Any]) -> None:
         seen, reports, outcome = ray.get(board.follow.remote(digest, seen))
         for metrics in reports:
             tune.report(metrics)
-    tune.report({"state": outcome["state"], **_numbers(outcome["result"])})
+    tune.report({"state": outcome["state"], **numbers(outcome["result"])})
 
 
-def _numbers(result: Mapping[str, Any] | None) -> dict[str, float]:
+def numbers(result: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return what a search or a display can use of a trial's result."""
     return {name: value for name, value in (result or {}).items() if isinstance(value, int | float)}

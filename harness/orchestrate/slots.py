@@ -42,12 +42,13 @@ class SlotConfig:
 class Slot:
     """One slot; `start` it, then it serves the board until that is closed."""
 
-    def __init__(self, index: int, config: SlotConfig) -> None:
-        """Prepare a slot; nothing runs yet."""
+    def __init__(self, index: int, config: SlotConfig, closing: threading.Event) -> None:
+        """Prepare a slot; nothing runs yet, and nothing is started again once `closing` is set."""
         self.index = index
         self.error: str | None = None
         """Why the slot gave up, if it did."""
         self._config = config
+        self._closing = closing
         # A daemon: a study that must leave at once does not wait for Ray.
         self._thread = threading.Thread(target=self._serve, name=f"slot-{index}", daemon=True)
 
@@ -76,6 +77,8 @@ class Slot:
                     if self._config.kind == "warm":
                         return
                 except Exception as error:
+                    if self._closing.is_set():
+                        return
                     now_ended = ray.get(board.call.remote("slot_down", self.index, str(error)))
                     # A slot that failed without getting a single trial to its end would fail for ever.
                     if now_ended == ended:

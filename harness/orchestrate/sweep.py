@@ -1,16 +1,18 @@
 """Run jobs: Ray Tune decides which is next, slots run them, the caller hears of everything that happens.
 
-    study's main thread     hears events from the board; Ctrl-C arrives here and nowhere else
-    thread "tune"           Tuner.fit over the digests, started anew if Tune itself breaks
-    threads "slot-0"...     one Ray Train worker group each (slots.py)
+study's main thread     hears events from the board; Ctrl-C arrives here and nowhere else
+thread "tune"           Tuner.fit over the digests, started anew if Tune itself breaks
+threads "slot-0"...     one Ray Train worker group each (slots.py)
 """
 
 import contextlib
+import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
@@ -20,7 +22,7 @@ from harness.orchestrate.board import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
 from harness.orchestrate.failures import classify
 from harness.orchestrate.jobs import Event, Job, Outcome
-from harness.orchestrate.relay import relay
+from harness.orchestrate.relay import numbers, relay
 from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
 
 DRIVER_BYTES = 2**20
@@ -76,15 +78,38 @@ def run_sweep(
         gpus_per_worker=gpus_per_worker,
         own_cluster=cluster.own,
     )
-    try:
+    with Interrupts() as interrupts, contextlib.suppress(KeyboardInterrupt):
         sweep.start(config)
-        sweep.listen()
-    except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt):
-            sweep.stop(stop_grace_s)
-    with contextlib.suppress(KeyboardInterrupt):
+        sweep.listen(interrupts, stop_grace_s)
         sweep.close()
+    sweep.settle()
     return {job.digest: sweep.outcomes[job.digest] for job in jobs if job.digest in sweep.outcomes}
+
+
+class Interrupts:
+    """Counts Ctrl-C (and SIGTERM): the first only leaves a note, so that nothing is torn apart; the second raises."""
+
+    def __init__(self) -> None:
+        """Note nothing yet."""
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        """Listen to signals; only the main thread of a process can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class _Sweep:
@@ -104,11 +129,14 @@ class _Sweep:
         self._log_dir = log_dir
         self._num_slots = num_slots
         self._slots: list[Slot] = []
+        self._missing = {job.digest for job in jobs}
+        self._running: set[str] = set()
         self._up = 0
         # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
         # the first trial its start sooner and the last one no later.
         self._starts_at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
         self._tune_error: str | None = None
+        self._closing = threading.Event()
         payloads = {job.digest: dict(job.payload) for job in jobs}
         actor = ray.remote(num_cpus=0, max_concurrency=10_000)(BoardActor)
         self._board: Any = actor.options(name=self.name, namespace=NAMESPACE).remote(
@@ -116,7 +144,7 @@ class _Sweep:
         )
 
     def start(self, config: SlotConfig) -> None:
-        self._slots = [Slot(index, config) for index in range(self._num_slots)]
+        self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
         self._start_slots()
         self._tune = threading.Thread(target=self._search, name="tune", daemon=True)
         self._tune.start()
@@ -126,42 +154,48 @@ class _Sweep:
         for slot in self._slots[: settled + self._starts_at_once]:
             slot.start()
 
-    def listen(self) -> None:
-        """Pass events on until every job has ended."""
-        while len(self.outcomes) < len(self._jobs):
-            self._hear(wait_s=0.5)
+    def listen(self, interrupts: Interrupts, stop_grace_s: float) -> None:
+        """Pass events on until every job has ended, or was given time to end after an interrupt."""
+        give_up_at: float | None = None
+        while self._missing and (give_up_at is None or (self._running and time.monotonic() < give_up_at)):
+            if interrupts.asked and give_up_at is None:
+                give_up_at = time.monotonic() + stop_grace_s
+                self._on_event(Event(kind="stopping"))
+                ray.get(self._board.call.remote("stop"))
+            self._hear(wait_s=0.3)
             self._start_slots()
-            if not any(slot.alive for slot in self._slots):
-                self._hear(wait_s=0.0)
+            if self._tune_error is not None:
+                self._fail_rest(f"Ray Tune broke: {classify(self._tune_error)[1]}", self._tune_error)
+            elif not any(slot.alive for slot in self._slots):
                 errors = [slot.error for slot in self._slots if slot.error] or ["every slot ended"]
-                ray.get(self._board.call.remote("fail_rest", classify(errors[0])[1], errors[0]))
-            elif self._tune_error is not None:
-                ray.get(self._board.call.remote("fail_rest", f"Ray Tune broke: {classify(self._tune_error)[1]}", self._tune_error))  # fmt: skip
-
-    def stop(self, grace_s: float) -> None:
-        """Ask trials to end and wait for those that run."""
-        ray.get(self._board.call.remote("stop"), timeout=5)
-        deadline = time.monotonic() + grace_s
-        while time.monotonic() < deadline and len(self.outcomes) < len(self._jobs):
-            self._hear(wait_s=0.2)
+                self._fail_rest(classify(errors[0])[1], errors[0])
 
     def close(self) -> None:
-        """Take the last news from the board and send the slots home."""
-        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
-            self._hear(wait_s=0.0)
-            for digest, outcome in ray.get(self._board.call.remote("outcomes"), timeout=5).items():
-                self._keep(digest, outcome)
+        """Send the slots home."""
+        self._closing.set()
+        with contextlib.suppress(ray.exceptions.RayError):
             ray.get(self._board.close.remote(), timeout=5)
         # The study's own cluster is ended by force anyway; on a shared one the slots must give back what they hold.
-        deadline = time.monotonic() + (1.0 if self._cluster.own else 20.0)
+        deadline = time.monotonic() + (0.3 if self._cluster.own else 20.0)
         for slot in self._slots:
             slot.join(max(0.0, deadline - time.monotonic()))
         self._tune.join(max(0.0, deadline - time.monotonic()))
 
+    def settle(self) -> None:
+        """Note the trials that were not waited for."""
+        self._closing.set()
+        error = "the study was stopped before the trial could save its state"
+        for digest in self._running & self._missing:
+            self.outcomes[digest] = Outcome(digest=digest, state="interrupted", error=error)
+
+    def _fail_rest(self, error: str, text: str) -> None:
+        ray.get(self._board.call.remote("fail_rest", error, text))
+
     def _search(self) -> None:
         for attempt in range(TUNE_ATTEMPTS):
-            missing = [job.digest for job in self._jobs if job.digest not in self.outcomes]
-            if not missing:
+            missing = [job.digest for job in self._jobs if job.digest in self._missing]
+            # Tune would start a cluster of its own if the study's were gone.
+            if not missing or self._closing.is_set():
                 return
             try:
                 self._tuner(missing, attempt).fit()
@@ -189,26 +223,34 @@ class _Sweep:
         )
 
     def _hear(self, wait_s: float) -> None:
-        for said in ray.get(self._board.events.remote(wait_s), timeout=wait_s + 60):
+        for said in ray.get(self._board.events.remote(wait_s)):
             outcome = said.pop("outcome", None)
             if outcome is not None:
-                self._keep(said["digest"], outcome)
-                said |= {"state": outcome["state"], "reason": outcome["error"]}
+                log = self._keep(said["digest"], outcome)
+                said |= {"state": outcome["state"], "reason": outcome["error"], "log": log}
+                said["values"] |= numbers(outcome["result"])
+            if said["kind"] == "started":
+                self._running.add(said["digest"])
             if said["kind"] == "slots":
                 self._up = said["values"]["up"]
-            self._on_event(Event(**said))
+            if said.get("state") != "planned":
+                self._on_event(Event(**said))
 
-    def _keep(self, digest: str, outcome: Mapping[str, Any]) -> None:
-        if digest in self.outcomes:
-            return
+    def _keep(self, digest: str, outcome: Mapping[str, Any]) -> str | None:
+        self._running.discard(digest)
+        self._missing.discard(digest)
+        if outcome["state"] == "planned":
+            return None
+        log = self._write_log(digest, outcome["traceback"])
         self.outcomes[digest] = Outcome(
             digest=digest,
             state=outcome["state"],
             error=outcome["error"],
             result=outcome["result"],
-            log=self._write_log(digest, outcome["traceback"]),
+            log=log,
             seconds=outcome["seconds"],
         )
+        return log
 
     def _write_log(self, digest: str, text: str | None) -> str | None:
         if text is None or self._log_dir is None:

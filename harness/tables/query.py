@@ -54,12 +54,14 @@ def read_curves(root: Path | str) -> Loaded:
 
 def latest(table: pa.Table) -> pa.Table:
     """Return the row of each trial's latest attempt."""
-    return _one_row_per(table.sort_by([("attempt", "ascending"), ("digest", "ascending")]), ("study", "digest"), keep_finished=False)
+    return _one_row_per(
+        table.sort_by([("attempt", "ascending"), ("digest", "ascending")]), ("study", "digest"), keep_finished=False
+    )
 
 
 def best(table: pa.Table) -> pa.Table:
     """Return the row of each trial's latest finished attempt; trials without one are left out."""
-    return latest(table.filter(pc.equal(table["state"], "finished")))
+    return latest(table.filter(pc.field("state") == "finished"))
 
 
 def config_values(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +90,11 @@ def sql(query: str, root: Path | str) -> pa.Table:
 
     trials = load(root)
     views = {"trials": trials, "best": best(trials), "curves": _logged(read_curves(root))}
-    settings = {"autoinstall_known_extensions": False, "autoload_known_extensions": False, "python_enable_replacements": False}
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+    }
     with duckdb.connect(":memory:", config=settings) as connection:
         for name, table in views.items():
             connection.register(name, table)
@@ -96,7 +102,10 @@ def sql(query: str, root: Path | str) -> pa.Table:
         connection.execute("set lock_configuration = true")
         try:
             statements = connection.extract_statements(query)
-            if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+            if len(statements) != 1 or statements[0].type not in (
+                duckdb.StatementType.SELECT,
+                duckdb.StatementType.EXPLAIN,
+            ):
                 raise ValueError(f"the query is {_first_line(query)!r}, expected a single SELECT")
             return connection.sql(query).to_arrow_table()
         except duckdb.Error as error:

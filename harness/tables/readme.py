@@ -1,6 +1,6 @@
 """`results/README.md`: every column of the tables with its type, unit and meaning, generated from the schema.
 
-    python -m harness.tables.readme > results/README.md
+python -m harness.tables.readme > results/README.md
 """
 
 import sys
@@ -12,7 +12,8 @@ def render_readme() -> str:
     """Return `results/README.md`: every column with its type, unit and meaning."""
     return f"""# Results tables
 
-Generated from `harness/tables/schema.py` (`python -m harness.tables.readme > results/README.md`); schema version {VERSION}.
+Generated from `harness/tables/schema.py` (`python -m harness.tables.readme > results/README.md`).
+Schema version {VERSION}.
 
     results/<study>/<digest>-<attempt>-<random>.parquet          one row: one attempt of one trial, never changed again
     results/<study>/curves/<digest>-<attempt>-<random>.parquet   its learning curves, one row per measurement

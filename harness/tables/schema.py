@@ -9,6 +9,7 @@ its meaning. `results/README.md` is generated from here: `python -m harness.tabl
 
 import ast
 import inspect
+import itertools
 import textwrap
 import types
 import typing
@@ -45,7 +46,9 @@ class Column(NamedTuple):
 
 CORE = (
     Column("study", pa.string(), "", "Name of the study."),
-    Column("trial", pa.string(), "", "Name of the trial for people: what varies in the study, and the seed. Never parsed."),
+    Column(
+        "trial", pa.string(), "", "Name of the trial for people: what varies in the study, and the seed. Never parsed."
+    ),
     Column("digest", pa.string(), "", "Identity of the trial: 16 hex digits of its config, seed included."),
     Column("attempt", pa.int64(), "", "How often the trial had been started, from 1; a row per attempt."),
     Column("seed", pa.int64(), "", "Seed of everything random in the trial; part of the config."),
@@ -59,7 +62,12 @@ CORE = (
     Column("map_avg", pa.float64(), "0 to 1", "Mean average precision over classes and temporal IoU thresholds."),
     Column("map_at", NUMBERS, "0 to 1", 'Mean average precision over classes at each temporal IoU, keyed "0.5".'),
     Column("ap", NUMBERS, "0 to 1", "Average precision of each class, averaged over the temporal IoU thresholds."),
-    Column("peak_bytes", pa.int64(), "bytes", "Measured peak of live tensor memory during training, on the worker with most."),
+    Column(
+        "peak_bytes",
+        pa.int64(),
+        "bytes",
+        "Measured peak of live tensor memory during training, on the worker with most.",
+    ),
     Column("predicted_peak_bytes", pa.int64(), "bytes", "The same peak as predicted before the trial was run."),
     Column("memory_source", pa.string(), "", "What measured `peak_bytes`: cpu_tracker or cuda_allocator."),
     Column("peak_reserved_bytes", pa.int64(), "bytes", "Peak reserved by the CUDA caching allocator; null on CPU."),
@@ -69,7 +77,12 @@ CORE = (
     Column("total_seconds", pa.float64(), "s", "Wall time of the attempt: training, evaluation and checkpoints."),
     Column("train_seconds", pa.float64(), "s", "Wall time of training over all attempts, the test excluded."),
     Column("test_seconds", pa.float64(), "s", "Wall time of the test: windows, detections, mAP."),
-    Column("overhead_seconds", pa.float64(), "s", "Time from handing the trial out to its first step, and from its end to the next."),
+    Column(
+        "overhead_seconds",
+        pa.float64(),
+        "s",
+        "Time from handing the trial out to its first step, and from its end to the next.",
+    ),
     Column("flops", pa.float64(), "operations", "Floating-point operations of a training step; null when not counted."),
     Column("params_total", pa.int64(), "", "Parameters of the detector."),
     Column("params_trainable", pa.int64(), "", "Parameters that are trained."),
@@ -153,7 +166,7 @@ def _meanings(config_type: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(config_type))).body[0].body  # type: ignore[attr-defined]
     return {
         field.target.id: " ".join(string.value.value.split())
-        for field, string in zip(body, body[1:], strict=False)
+        for field, string in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
         and isinstance(string, ast.Expr)

@@ -36,7 +36,9 @@ def write_row(folder: Path | str, row: Mapping[str, Any]) -> Path:
     return _write(Path(folder), row["digest"], row["attempt"], table)
 
 
-def write_curves(folder: Path | str, digest: str, attempt: int, points: Iterable[Mapping[str, Any]], *, study: str = "") -> Path:
+def write_curves(
+    folder: Path | str, digest: str, attempt: int, points: Iterable[Mapping[str, Any]], *, study: str = ""
+) -> Path:
     """Write the learning curves of an attempt and return their file, `curves/…` below the study's folder.
 
     A point is `{"epoch": 3, "step": 120, "loss": 0.7, "lr": 1e-4}`: every number beside `epoch` and `step` becomes a

@@ -29,11 +29,11 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch._utils._flatten_dense_tensors(grads)
+    flat = torch.cat([grad.flatten() for grad in grads])
     dist.all_reduce(flat)
     flat /= world_size()
-    for grad, mean in zip(grads, torch._utils._unflatten_dense_tensors(flat, grads), strict=True):
-        grad.copy_(mean)
+    for grad, mean in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+        grad.copy_(mean.view_as(grad))
 
 
 def broadcast_buffers(module: torch.nn.Module) -> None:

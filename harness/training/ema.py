@@ -24,9 +24,8 @@ class Ema:
     def update(self, detector: Detector) -> None:
         """Move the average towards the detector's current state."""
         current = trainable_state(detector)
-        torch._foreach_lerp_(
-            list(self.state.values()), [current[name].detach() for name in self.state], 1.0 - self.decay
-        )
+        for name, average in self.state.items():
+            average.lerp_(current[name].detach(), 1.0 - self.decay)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore a saved average."""

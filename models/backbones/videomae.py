@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from models.adapters import Run, TokenGrid, adapted_layers, build_adapter, run_plainly
 from models.config import AdapterConfig, VideoMAEConfig
+from models.positions import sinusoid_table
 
 try:  # An optional kernel (`tadscale[gpu]`); scaled_dot_product_attention computes the same.
     from flash_attn import flash_attn_func  # pyright: ignore[reportMissingImports]
@@ -23,18 +24,6 @@ except ImportError:
     flash_attn_func = None
 
 NORM_EPS = 1e-6
-
-
-def sinusoid_table(length: int, channels: int) -> Float[Tensor, "length channels"]:
-    """Return sines (even channels) and cosines (odd) of the index; wavelengths grow from 2 pi to 10000 x 2 pi.
-
-    Computed in float64: in float32 the arguments would lose digits before the sine is taken.
-    """
-    position = torch.arange(length, dtype=torch.float64)[:, None]
-    pair = torch.arange(channels, dtype=torch.float64) // 2
-    angle = position / 10000 ** (2 * pair / channels)
-    even = torch.arange(channels) % 2 == 0
-    return torch.where(even, angle.sin(), angle.cos()).float()
 
 
 def resize_table(

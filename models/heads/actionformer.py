@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones.videomae import sinusoid_table
 from models.config import ActionFormerConfig
 from models.heads.pyramid import CONV_NORM_EPS, ChannelNorm, MaskedConv, TemporalPyramid
 from models.losses import diou_loss, sigmoid_focal_loss
+from models.positions import sinusoid_table
 from models.precision import at_least_float32
 
 PRIOR = 0.01
@@ -69,11 +69,11 @@ class Targets:
     """The action to regress, in grid units; meaningless at a negative point."""
 
 
-def make_points(length: int, levels: int, first_range: float, device: torch.device) -> Points:
+def make_points(length: int, levels: int, first_range: int, device: torch.device) -> Points:
     """Return the points of a pyramid whose finest level has `length` cells."""
     strides = [2**level for level in range(levels)]
     counts = [length // stride for stride in strides]
-    ends = [0.0, *(first_range * stride for stride in strides[:-1]), OPEN_RANGE]
+    ends = [0.0, *(float(first_range * stride) for stride in strides[:-1]), OPEN_RANGE]
 
     def spread(values: list[float]) -> Tensor:
         per_level = (torch.full((count,), value, device=device) for count, value in zip(counts, values, strict=True))

@@ -110,9 +110,10 @@ def test_published_parameter_counts_inside(name: str, per_layer: int, tia: int, 
     with torch.device("meta"):
         bare = count(VideoMAE(config))
         assert count(build_adapter(config.width, AdapterConfig(), identity=True)) == per_layer
-        for kind, expected in (("tia", tia), ("tia_no_residual", tia), ("plain", plain)):
-            adapter = AdapterConfig(kind=kind)  # type: ignore[arg-type]
-            assert count(VideoMAE(config, adapter)) - bare == expected
+        assert count(VideoMAE(config, AdapterConfig())) - bare == tia
+        for kind, expected in (("tia_no_residual", tia), ("plain", plain)):
+            adapter = build_adapter(config.width, AdapterConfig(kind=kind), identity=True)  # type: ignore[arg-type]
+            assert count(adapter) * config.depth == expected
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_giant_step_runs_on_tensors_without_data() -> None:
 
 
 def test_a_detector_learns_one_batch_by_heart(make_detector: Any, batch: Batch) -> None:
-    detector = make_detector("tia-inside", keep="blocks", normaliser_init=20).train()
+    detector = make_detector("tia-inside", keep="blocks", normaliser_init=20.0).train()
     optimiser = torch.optim.AdamW([p for p in detector.parameters() if p.requires_grad], lr=3e-3)
     losses = []
     for _ in range(60):

@@ -93,7 +93,12 @@ def test_a_fall_within_the_noise_is_said_to_be_unproven():
 
 @pytest.mark.parametrize(
     ("sizes", "scores"),
-    [((1, 2), (0.1, 0.2, 0.3)), ((0, 1, 2), (0.1, 0.2, 0.3)), ((1, 2, 4), (0.1, 0.2, 1.3)), ((1, 2, float("nan")), (0.1, 0.2, 0.3))],
+    [
+        ((1, 2), (0.1, 0.2, 0.3)),
+        ((0, 1, 2), (0.1, 0.2, 0.3)),
+        ((1, 2, 4), (0.1, 0.2, 1.3)),
+        ((1, 2, float("nan")), (0.1, 0.2, 0.3)),
+    ],
 )
 def test_values_out_of_range_are_errors(sizes, scores):
     with pytest.raises(ValueError, match="expected"):

@@ -28,7 +28,9 @@ def is_png(path: Path) -> bool:
 
 @pytest.mark.parametrize("groups", [study(), study(seeds=(0,)), study(frames=(64,))])
 def test_pictures_are_written_whole(tmp_path, groups):
-    curve = plot_curve(groups, tmp_path / "deep" / "curve.png", x=FRAMES, title="a < b & $", fits=fit_lines(groups, FRAMES))
+    curve = plot_curve(
+        groups, tmp_path / "deep" / "curve.png", x=FRAMES, title="a < b & $", fits=fit_lines(groups, FRAMES)
+    )
     bubbles = plot_bubbles(groups, tmp_path / "deep" / "bubbles.png", title="memory", colour_by=SIDE)
     assert is_png(curve)
     assert is_png(bubbles)
@@ -37,10 +39,15 @@ def test_pictures_are_written_whole(tmp_path, groups):
 
 def test_settings_that_are_no_numbers_stand_side_by_side(tmp_path):
     rows = [
-        {"model.adapter": kind, "seed": 0, "state": "finished", "map_avg": 0.5, "peak_bytes": 2**31} for kind in ("tia", None)
+        {"model.adapter": kind, "seed": 0, "state": "finished", "map_avg": 0.5, "peak_bytes": 2**31}
+        for kind in ("tia", None)
     ]
     groups = summarise(rows, ["model.adapter"])
-    assert is_png(plot_curve(groups, tmp_path / "a.png", x="model.adapter", title="adapters", fits=fit_lines(groups, "model.adapter")))
+    assert is_png(
+        plot_curve(
+            groups, tmp_path / "a.png", x="model.adapter", title="adapters", fits=fit_lines(groups, "model.adapter")
+        )
+    )
     assert is_png(plot_bubbles(groups, tmp_path / "b.png", title="adapters", area="params_trainable"))
 
 

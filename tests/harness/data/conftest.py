@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,19 +65,14 @@ def stored_videos(tmp_path_factory: pytest.TempPathFactory, make_video: MakeVide
     return stored
 
 
-@pytest.fixture
-def make_folder(tmp_path: Path, stored_videos: Callable[[int], Path]) -> MakeFolder:
+@pytest.fixture(scope="session")
+def fill_folder(stored_videos: Callable[[int], Path]) -> MakeFolder:
     """Return a function that makes a data folder with `annotations.json` and small videos."""
 
-    def make(
-        lengths: Mapping[str, int] | None = None,
-        root: Path | None = None,
-        **changes: object,
-    ) -> Path:
-        root = root or tmp_path / "data"
-        lengths = lengths or {"train_a": 100, "train_b": 30, "train_c": 70, "train_d": 64, "test_a": 90, "test_b": 20}
+    def fill(root: Path, **changes: object) -> Path:
+        lengths = {"train_a": 100, "train_b": 30, "train_c": 70, "train_d": 64, "test_a": 90, "test_b": 20}
         (root / "videos").mkdir(parents=True)
-        database = {}
+        database: dict[str, object] = {}
         for video_id, num_frames in lengths.items():
             shutil.copy(stored_videos(num_frames), root / "videos" / f"{video_id}.mp4")
             duration = num_frames / 25
@@ -89,11 +84,16 @@ def make_folder(tmp_path: Path, stored_videos: Callable[[int], Path]) -> MakeFol
                     {"segment": [0.6 * duration, 0.9 * duration], "label": "jump"},
                 ],
             }
-        database.update(changes)  # type: ignore[arg-type]
-        (root / "annotations.json").write_text(json.dumps({"database": database}))
+        (root / "annotations.json").write_text(json.dumps({"database": database | changes}))
         return root
 
-    return make
+    return fill
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path, fill_folder: MakeFolder) -> MakeFolder:
+    """Return the same function for a folder of this test."""
+    return lambda **changes: fill_folder(tmp_path / "data", **changes)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +33,17 @@ from harness.data.video import UnreadableVideo, VideoInfo, read_frames
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, fill_folder) -> Dataset:
+    root = fill_folder(tmp_path_factory.mktemp("prepared") / "data")
+    return prepare_dataset("custom", root, root / "cache")
+
+
 @pytest.fixture
-def dataset(make_folder, tmp_path: Path) -> Dataset:
-    return prepare_dataset("custom", make_folder(), tmp_path / "cache")
+def dataset(prepared: Dataset, tmp_path: Path) -> Dataset:
+    """Return a data set whose files a test may spoil."""
+    paths = {video.video_id: Path(shutil.copy(video.path, tmp_path)) for video in prepared.videos}
+    return replace(prepared, videos=tuple(replace(v, path=paths[v.video_id]) for v in prepared.videos))
 
 
 def same(one: Sequence[Batch], other: Sequence[Batch]) -> bool:

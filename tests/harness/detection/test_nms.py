@@ -20,7 +20,11 @@ def slow_nms(segments, scores, labels, config):
     """Take the best, lower the rest, again and again, in plain Python."""
     out = []
     for label in sorted(set(labels)):
-        alive = [[score, index] for index, score in enumerate(scores) if labels[index] == label and score >= config.nms_min_score]
+        alive = [
+            [score, index]
+            for index, score in enumerate(scores)
+            if labels[index] == label and score >= config.nms_min_score
+        ]
         taken = []
         while alive and len(taken) < config.max_detections:
             best = max(alive, key=lambda item: (item[0], -item[1]))
@@ -95,8 +99,11 @@ def test_result_is_sorted_bounded_and_part_of_the_input(seed, method, min_score)
     config = replace(CONFIG, nms=method, nms_min_score=min_score, max_detections=20)
     kept = run(segments, scores, labels, config)
     assert len(kept.scores) <= 20
-    assert np.all(np.diff(kept.scores) <= 0) and np.all(kept.scores >= min_score)
-    available = {(*segment, label): score for segment, score, label in sorted(zip(segments, scores, labels, strict=True))}
+    assert np.all(np.diff(kept.scores) <= 0)
+    assert np.all(kept.scores >= min_score)
+    available = {
+        (*segment, label): score for segment, score, label in sorted(zip(segments, scores, labels, strict=True))
+    }
     for segment, score, label in zip(kept.segments, kept.scores, kept.labels, strict=True):
         assert score <= available[*segment, label] + 1e-12
 

@@ -29,12 +29,16 @@ def actions_of(database, subset):
 
 
 def detections_of(results):
-    return {video_id: [(*row["segment"], row["label"], row["score"]) for row in rows] for video_id, rows in results.items()}
+    return {
+        video_id: [(*row["segment"], row["label"], row["score"]) for row in rows] for video_id, rows in results.items()
+    }
 
 
 def slow_ap(ground_truth, detections, label, tiou):
     """The definition, one detection and one action at a time."""
-    ranked = sorted((-row[3], video_id, row[0], row[1]) for video_id, rows in detections.items() for row in rows if row[2] == label)
+    ranked = sorted(
+        (-row[3], video_id, row[0], row[1]) for video_id, rows in detections.items() for row in rows if row[2] == label
+    )
     num_actions = sum(action[2] == label for actions in ground_truth.values() for action in actions)
     taken, hits, precisions = set(), 0, []
     for rank, (_, video_id, start, end) in enumerate(ranked, start=1):
@@ -61,7 +65,8 @@ def scnn(shared_data: Path):
     ("file", "without", "num_instances", "printed"),
     [
         ("derived_thumos14_activitynet_schema", (), 3358, (42.98, 40.41, 36.20, 30.27, 21.58, 11.84, 3.93, 20.76)),
-        ("derived_thumos14_activitynet_schema", ("video_test_0000270",), 3329, (43.24, 40.67, 36.44, 30.47, 21.73, 11.93, 3.97, 20.91)),
+        ("derived_thumos14_activitynet_schema", ("video_test_0000270",), 3329,
+         (43.24, 40.67, 36.44, 30.47, 21.73, 11.93, 3.97, 20.91)),
         ("gtad_thumos_gt", (), 3311, (43.44, 40.85, 36.62, 30.62, 21.82, 11.99, 3.99, 21.01)),
     ],
 )  # fmt: skip
@@ -118,13 +123,20 @@ def random_problem(seed: int, crowd: int = 4):
     """Few videos and classes on a coarse grid of times and scores, so that ties and rivals abound."""
     draw = random.Random(seed)
     videos, labels = [f"v{n}" for n in range(draw.randint(1, 3))], ["a", "b"]
+
     def segment():
         start = draw.randint(0, 12) / 2
         return start, start + draw.randint(1, 8) / 2
-    ground_truth = {v: sorted({(*segment(), draw.choice(labels)) for _ in range(draw.randint(0, crowd))}) for v in videos}
+
+    ground_truth = {
+        v: sorted({(*segment(), draw.choice(labels)) for _ in range(draw.randint(0, crowd))}) for v in videos
+    }
     ground_truth[videos[0]] = [(1.0, 3.0, "a"), *[a for a in ground_truth[videos[0]] if a != (1.0, 3.0, "a")]]
     detections = {
-        v: [(*segment(), draw.choice([*labels, "unheard of"]), draw.randint(0, 5) / 5) for _ in range(draw.randint(0, 15))]
+        v: [
+            (*segment(), draw.choice([*labels, "unheard of"]), draw.randint(0, 5) / 5)
+            for _ in range(draw.randint(0, 15))
+        ]
         for v in [*videos, "unknown video"]
     }
     return ground_truth, detections
@@ -144,10 +156,14 @@ def test_random_problems_equal_the_double_loop(seed):
 def test_order_of_anything_changes_nothing(seed):
     ground_truth, detections = random_problem(seed)
     shuffled = random.Random(seed + 1)
+
     def mixed(videos):
         items = [(v, shuffled.sample(list(rows), len(rows))) for v, rows in videos.items()]
         return dict(shuffled.sample(items, len(items)))
-    assert evaluate(ground_truth, detections, (0.3, 0.5)) == evaluate(mixed(ground_truth), mixed(detections), (0.5, 0.3))
+
+    assert evaluate(ground_truth, detections, (0.3, 0.5)) == evaluate(
+        mixed(ground_truth), mixed(detections), (0.5, 0.3)
+    )
 
 
 @given(st.integers(0, 10**6))

@@ -12,8 +12,24 @@ from harness.tables.schema import CONFIG, CORE, CURVES, TRIALS, config_columns
 from models.config import VIDEOMAE, AdapterConfig, DetectorConfig
 
 README = Path(__file__).resolve().parents[3] / "results" / "README.md"
-KEPT_FOR_GOOD = """study trial digest attempt seed state error map_avg map_at peak_bytes predicted_peak_bytes memory_source
-    step_seconds total_seconds params_total params_trainable""".split()
+KEPT_FOR_GOOD = [
+    "study",
+    "trial",
+    "digest",
+    "attempt",
+    "seed",
+    "state",
+    "error",
+    "map_avg",
+    "map_at",
+    "peak_bytes",
+    "predicted_peak_bytes",
+    "memory_source",
+    "step_seconds",
+    "total_seconds",
+    "params_total",
+    "params_trainable",
+]
 
 
 def config(**model) -> TrialConfig:

@@ -17,7 +17,9 @@ def results(tmp_path, make_row):
 
 
 def test_seeds_are_averaged_by_config_path(results):
-    table = sql('select "data.window.frames" frames, avg(map_avg) m, count(*) n from best group by 1 order by 1', results)
+    table = sql(
+        'select "data.window.frames" frames, avg(map_avg) m, count(*) n from best group by 1 order by 1', results
+    )
     assert table.to_pydict() == {"frames": [384, 768], "m": pytest.approx([0.389, 0.773]), "n": [2, 2]}
 
 
@@ -54,7 +56,7 @@ def test_an_empty_folder_answers_with_no_rows(tmp_path):
 )
 def test_nothing_else_can_be_read_or_written(results, query):
     path = results / "x.parquet"
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(ValueError, match=r"expected a single SELECT|Error: ") as refusal:
         sql(query.format(path=path), results)
     assert "\n" not in str(refusal.value)
     assert not path.exists()

@@ -32,12 +32,15 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_a_row_comes_back_whole(tmp_path, make_row):
     row = make_row()
     path = write_row(tmp_path / "scale_frames", row)
-    assert path.name.startswith(f"{row['digest']}-1-") and path.suffix == ".parquet"
+    assert path.name.startswith(f"{row['digest']}-1-")
+    assert path.suffix == ".parquet"
     (back,) = load(tmp_path).to_pylist()
-    assert dict(back["map_at"]) == row["map_at"] and dict(back["versions"]) == row["versions"]
+    assert dict(back["map_at"]) == row["map_at"]
+    assert dict(back["versions"]) == row["versions"]
     for name in ("study", "digest", "attempt", "peak_bytes", "argv", "started_utc", "data.window.frames", "map_avg"):
         assert back[name] == row[name]
-    assert back["error"] is None and back["model.adapter"] == "tia"
+    assert back["error"] is None
+    assert back["model.adapter"] == "tia"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,10 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, make_row, monkeypatch, fail
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, make_row):
     (tmp_path / "file").write_text("")
-    for attempt in (lambda: write_row(tmp_path / "file" / "study", make_row()), lambda: check_writable(tmp_path / "file")):
+    for attempt in (
+        lambda: write_row(tmp_path / "file" / "study", make_row()),
+        lambda: check_writable(tmp_path / "file"),
+    ):
         with pytest.raises(TableUnwritable, match="file"):
             attempt()
     check_writable(tmp_path / "new")
@@ -111,7 +117,8 @@ def test_unreadable_files_are_skipped_and_reported(tmp_path, make_row, caplog):
     assert loaded.table.num_rows == 1
     reasons = {path.name: reason for path, reason in loaded.skipped}
     assert reasons.keys() == {"cut.parquet", "empty.parquet", "foreign.parquet", "future.parquet"}
-    assert "version 99" in reasons["future.parquet"] and "not a results table" in reasons["foreign.parquet"]
+    assert "version 99" in reasons["future.parquet"]
+    assert "not a results table" in reasons["foreign.parquet"]
     load(tmp_path)
     assert "cut.parquet is left out" in caplog.text
 
@@ -125,17 +132,17 @@ def test_missing_columns_are_null_and_further_ones_kept(tmp_path, make_row):
     table = load(tmp_path)
     assert table.column_names == [*TRIALS.names, "mood"]
     rows = {row["seed"]: row for row in table.to_pylist()}
-    assert rows[0]["mood"] == "good" and rows[1]["mood"] is None
-    assert rows[0]["model.adapter.kernel"] is None and rows[1]["model.adapter.kernel"] == 3
+    assert rows[0]["mood"] == "good"
+    assert rows[1]["mood"] is None
+    assert rows[0]["model.adapter.kernel"] is None
+    assert rows[1]["model.adapter.kernel"] == 3
     assert table.schema.field("peak_bytes").metadata[b"unit"] == b"bytes"
 
 
 def test_columns_of_another_width_are_widened(tmp_path, make_row):
     path = write_row(tmp_path, make_row())
     table = pq.read_table(path)
-    narrow = table.set_column(
-        table.column_names.index("attempt"), "attempt", table["attempt"].cast(pa.int32())
-    )
+    narrow = table.set_column(table.column_names.index("attempt"), "attempt", table["attempt"].cast(pa.int32()))
     pq.write_table(narrow, path)
     assert load(tmp_path).schema.field("attempt").type == pa.int64()
 
@@ -159,7 +166,8 @@ def test_an_attempt_written_twice_counts_once_and_finished_wins(tmp_path, make_r
 
 def test_no_folder_is_an_empty_table(tmp_path):
     table = load(tmp_path / "nothing here")
-    assert table.num_rows == 0 and table.column_names == TRIALS.names
+    assert table.num_rows == 0
+    assert table.column_names == TRIALS.names
     assert latest(table).num_rows == best(table).num_rows == 0
 
 
@@ -169,7 +177,8 @@ def test_curves_are_one_row_per_measurement(tmp_path, make_row):
     assert path.parent == tmp_path / "scale_frames" / "curves"
     write_row(tmp_path / "scale_frames", make_row())
     curves = read_curves(tmp_path)
-    assert curves.skipped == () and read_trials(tmp_path).skipped == ()
+    assert curves.skipped == ()
+    assert read_trials(tmp_path).skipped == ()
     assert [(r["study"], r["attempt"], r["step"], r["name"], r["value"]) for r in curves.table.to_pylist()] == [
         ("scale_frames", 2, 0, "loss", 1.5),
         ("scale_frames", 2, 0, "lr", 1e-4),

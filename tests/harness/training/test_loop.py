@@ -57,7 +57,7 @@ def test_a_checkpoint_of_another_trial_is_refused(small_world, small_trial: Tria
     where = places(small_world, tmp_path)
     with pytest.raises(Interrupted):
         fit(small_trial, where, StopAfter(1), NoMeter())
-    with pytest.raises(ValueError, match="checkpoint .* is of trial"):
+    with pytest.raises(ValueError, match=r"checkpoint .* is of trial"):
         fit(replace(small_trial, seed=5), where, SilentReporter(), NoMeter())
 
 

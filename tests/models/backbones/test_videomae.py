@@ -12,9 +12,9 @@ from models.backbones.videomae import (
     ClipClassifier,
     VideoMAE,
     resize_table,
-    sinusoid_table,
 )
 from models.config import VIDEOMAE, AdapterConfig, VideoMAEConfig
+from models.positions import sinusoid_table
 
 
 def count(module: torch.nn.Module) -> int:

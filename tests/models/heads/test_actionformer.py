@@ -196,7 +196,7 @@ def test_a_window_without_actions_has_a_finite_loss_and_gradient(head_config: Ac
 
 
 def test_the_normaliser_runs_in_training_only_and_is_a_float_buffer(head_config: ActionFormerConfig) -> None:
-    network = head(replace(head_config, normaliser_init=100))
+    network = head(replace(head_config, normaliser_init=100.0))
     batch = (
         torch.randn(1, 8, 32),
         torch.ones(1, 32).bool(),

@@ -93,7 +93,7 @@ def test_a_new_block_is_close_to_its_skip_path(head_config: ActionFormerConfig) 
 
 
 def test_positions_are_added_to_valid_cells_only(head_config: ActionFormerConfig) -> None:
-    from models.backbones.videomae import sinusoid_table
+    from models.positions import sinusoid_table
 
     table = sinusoid_table(16, 16) / 4
     config = replace(head_config, stem_layers=0, levels=1)

@@ -1,0 +1,170 @@
+"""The rules of the board, without Ray: who gets which job, and when a job has ended."""
+
+import asyncio
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from harness.orchestrate.board import Board, BoardActor
+
+
+def board(*digests: str, hand_outs: int = 3, slots: int = 2) -> Board:
+    made = Board({digest: {"epochs": 2} for digest in digests}, hand_outs=hand_outs, slots=slots)
+    for digest in digests:
+        made.submit(digest)
+    return made
+
+
+def take(made: Board, slot: int) -> str | None:
+    job = made.take(slot)
+    return None if job is None else job["digest"]
+
+
+def test_jobs_go_out_in_the_order_given_whoever_submits_first() -> None:
+    made = Board({"a": {}, "b": {}, "c": {}}, hand_outs=3, slots=1)
+    for digest in ("c", "a", "b"):
+        made.submit(digest)
+    order = []
+    while (digest := take(made, 0)) is not None:
+        order.append(digest)
+        made.end(digest, {"state": "finished"})
+    assert order == ["a", "b", "c"]
+
+
+def test_nothing_is_handed_out_before_it_is_submitted() -> None:
+    made = Board({"a": {}}, hand_outs=3, slots=1)
+    assert made.take(0) is None
+    made.submit("a")
+    assert take(made, 0) == "a"
+
+
+def test_a_restarted_slot_gets_its_job_again_and_no_other_slot_does() -> None:
+    made = board("a", "b")
+    assert take(made, 0) == "a"
+    made.worker_died(0, "ActorDiedError: gone")
+    assert take(made, 1) == "b"
+    again = made.take(0)
+    assert again is not None
+    assert (again["digest"], again["hand_out"], again["epochs"]) == ("a", 2, 2)
+
+
+def test_a_job_that_kills_every_worker_fails_with_the_reason_and_the_slot_goes_on() -> None:
+    made = board("a", "b", hand_outs=2)
+    for _ in range(2):
+        assert take(made, 0) == "a"
+        made.worker_died(0, "WorkerHealthCheckFailedError: worker process has died, low on memory")
+    assert take(made, 0) == "b"
+    _, _, outcome = made.follow("a", 0)
+    assert outcome is not None
+    assert outcome["state"] == "out_of_memory"
+    assert "started 2 times" in outcome["error"]
+
+
+def test_a_slot_that_goes_away_leaves_its_job_to_the_others() -> None:
+    made = board("a", "b")
+    made.slot_up(0, "first")
+    assert take(made, 0) == "a"
+    assert made.slot_down(0, "RuntimeError: gone") == 0
+    assert take(made, 1) == "a"
+
+
+def test_only_the_first_end_counts_and_submitting_again_changes_nothing() -> None:
+    made = board("a")
+    take(made, 0)
+    made.end("a", {"state": "finished", "result": {"map_avg": 0.5}})
+    made.end("a", {"state": "failed"})
+    made.submit("a")
+    made.report("a", {"loss": 1.0})
+    number, reports, outcome = made.follow("a", 0)
+    assert (number, reports) == (0, [])
+    assert outcome is not None
+    assert outcome["state"] == "finished"
+    assert made.take(1) is None
+
+
+def test_reports_are_followed_one_by_one_and_shown_merged() -> None:
+    made = board("a")
+    take(made, 0)
+    made.events()
+    made.report("a", {"epoch": 1, "map_avg": 0.5})
+    made.report("a", {"epoch": 2})
+    assert made.follow("a", 1)[:2] == (2, [{"epoch": 2}])
+    assert made.events() == [{"kind": "report", "digest": "a", "values": {"epoch": 2, "map_avg": 0.5}}]
+    assert not made.has_events
+
+
+def test_a_stop_reaches_running_jobs_and_begins_no_other() -> None:
+    made = board("a", "b")
+    take(made, 0)
+    made.stop()
+    assert made.should_stop("a")
+    assert made.take(1) is None
+    outcome = made.follow("b", 0)[2]
+    assert outcome is not None
+    assert outcome["state"] == "planned"
+    made.worker_died(0, "ActorDiedError: gone")
+    assert made.take(0) is None, "a worker that died while stopping is not sent back to work"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60))
+def test_no_job_is_lost_doubled_or_started_too_often(moves: list[tuple[str, int]]) -> None:
+    digests = ["a", "b", "c", "d"]
+    made = board(*digests, hand_outs=3, slots=3)
+    at: dict[int, str] = {}
+    started = dict.fromkeys(digests, 0)
+
+    def play(move: str, slot: int) -> None:
+        if move == "take":
+            job = made.take(slot)
+            at.pop(slot, None)
+            if job is not None:
+                started[job["digest"]] += 1
+                assert started[job["digest"]] <= 3
+                assert job["digest"] not in at.values(), "two slots run the same job"
+                at[slot] = job["digest"]
+        elif move == "end" and slot in at:
+            made.end(at.pop(slot), {"state": "finished"})
+        elif move == "die":
+            made.worker_died(slot, "ActorDiedError")
+        elif move == "down":
+            made.slot_down(slot, "ActorDiedError")
+            at.pop(slot, None)
+        elif move == "submit":
+            made.submit(digests[slot])
+
+    for move, slot in moves:
+        play(move, slot)
+    for _ in range(20):
+        for slot in range(3):
+            play("take", slot)
+            play("end", slot)
+    assert made.num_ended == len(digests)
+    ends = [event["digest"] for event in made.events() if event["kind"] == "ended"]
+    assert sorted(ends) == digests
+
+
+def test_a_dead_workers_question_is_not_answered_with_a_job() -> None:
+    async def play() -> tuple[Any, Any]:
+        actor = BoardActor({"a": {}}, hand_outs=3, slots=1)
+        dead = asyncio.create_task(actor.take(0, "dead"))
+        await asyncio.sleep(0)
+        alive = asyncio.create_task(actor.take(0, "alive"))
+        await asyncio.sleep(0)
+        await actor.call("submit", "a")
+        return await asyncio.wait_for(dead, 1), await asyncio.wait_for(alive, 1)
+
+    dead, alive = asyncio.run(play())
+    assert dead is None
+    assert (alive["digest"], alive["hand_out"]) == ("a", 1)
+
+
+def test_waiting_ends_when_the_board_closes() -> None:
+    async def play() -> list[Any]:
+        actor = BoardActor({"a": {}}, hand_outs=3, slots=1)
+        waits = [asyncio.create_task(wait) for wait in (actor.take(0, "x"), actor.reserve(1), actor.stopped("a"))]
+        await asyncio.sleep(0)
+        await actor.close()
+        return await asyncio.wait_for(asyncio.gather(*waits), 1)
+
+    assert asyncio.run(play()) == [None, False, True]

@@ -1,0 +1,34 @@
+"""Joining and sizing, as far as they need no running cluster."""
+
+import socket
+import time
+
+import pytest
+
+from harness.orchestrate.cluster import Cluster, connect, num_slots
+
+
+def test_a_dead_address_is_one_sentence_within_seconds() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=f"no Ray cluster answers at {address}"):
+        connect(address)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host:", "host:port"])
+def test_an_address_that_is_none_is_named(address: str) -> None:
+    with pytest.raises(ValueError, match=f"the Ray address is {address}, expected HOST:PORT"):
+        connect(address)
+
+
+def test_slots_are_what_jobs_cpus_and_gpus_allow() -> None:
+    cluster = Cluster(own=True, dashboard_url=None, resources={"CPU": 8.0, "GPU": 1.0}, storage="/tmp")
+    assert num_slots(cluster, 100, workers=1, cpus_per_worker=1, gpus_per_worker=0) == 8
+    assert num_slots(cluster, 3, workers=1, cpus_per_worker=1, gpus_per_worker=0) == 3
+    assert num_slots(cluster, 100, workers=2, cpus_per_worker=2, gpus_per_worker=0) == 2
+    assert num_slots(cluster, 100, workers=1, cpus_per_worker=1, gpus_per_worker=0.25) == 4
+    with pytest.raises(ValueError, match="one trial needs 2 GPUs, but the cluster has 1"):
+        num_slots(cluster, 1, workers=2, cpus_per_worker=1, gpus_per_worker=1)

@@ -1,0 +1,146 @@
+"""Sweeps on a real local Ray: order, failures, a killed worker, both kinds of slot, Ctrl-C and kill -9."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+from harness.orchestrate.cluster import Cluster, connect
+from harness.orchestrate.jobs import Event, Job, Outcome
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+HERE = Path(__file__).parent
+
+
+class Swept(NamedTuple):
+    outcomes: dict[str, Outcome]
+    events: list[Event]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        with connect(num_cpus=2) as connected:
+            yield connected
+
+
+def sweep(cluster: Cluster, folder: Path, specs: dict[str, dict[str, Any]], **options: Any) -> Swept:
+    from harness.orchestrate.sweep import run_sweep
+
+    jobs = [Job(digest=name, name=name, payload={"work": str(folder), **spec}) for name, spec in specs.items()]
+    events: list[Event] = []
+    outcomes = run_sweep(
+        cluster, jobs, execute="fake_trial.execute", on_event=events.append, log_dir=folder / "logs", **options
+    )
+    return Swept(outcomes, events)
+
+
+@pytest.fixture(scope="module")
+def warm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    specs: dict[str, dict[str, Any]] = {"e": {}, "d": {"fails": True}, "c": {"deaths": 1}, "b": {}, "a": {}, "f": {}}
+    return sweep(cluster, tmp_path_factory.mktemp("warm"), specs, num_slots=2)
+
+
+def test_every_job_of_a_warm_sweep_ends_in_the_order_given(warm: Swept) -> None:
+    states = {digest: outcome.state for digest, outcome in warm.outcomes.items()}
+    assert list(states) == ["e", "d", "c", "b", "a", "f"]
+    assert states == {
+        "e": "finished",
+        "d": "failed",
+        "c": "finished",
+        "b": "finished",
+        "a": "finished",
+        "f": "finished",
+    }
+    assert {event.digest for event in warm.events if event.kind == "ended"} == set(states)
+
+
+def test_a_trial_that_raises_fails_with_its_reason_and_a_log(warm: Swept) -> None:
+    outcome = warm.outcomes["d"]
+    assert outcome.error == "ValueError: no such luck"
+    assert outcome.result is None
+    assert outcome.log is not None
+    assert "fake_trial.py" in Path(outcome.log).read_text()
+
+
+def test_a_trial_whose_worker_was_killed_goes_on_from_its_checkpoint(warm: Swept) -> None:
+    result = warm.outcomes["c"].result
+    assert result is not None
+    assert result["resumed_at"] == 1
+    retried = [event for event in warm.events if event.kind == "retried"]
+    assert [event.reason for event in retried] == ["the worker process was killed"]
+
+
+def test_warm_slots_keep_their_workers_between_trials(warm: Swept) -> None:
+    results = [outcome.result for outcome in warm.outcomes.values() if outcome.result]
+    assert len({result["pid"] for result in results}) <= 3, "two slots, and one worker that was started again"
+
+
+def test_the_tune_process_and_the_study_load_no_torch(warm: Swept) -> None:
+    code = "import sys, harness.orchestrate.sweep, harness.orchestrate.trainer; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_fresh_slots_start_a_worker_group_per_trial(cluster: Cluster, tmp_path: Path) -> None:
+    swept = sweep(cluster, tmp_path, {"a": {}, "b": {}}, num_slots=1, slots="fresh")
+    results = [outcome.result for outcome in swept.outcomes.values()]
+    assert [outcome.state for outcome in swept.outcomes.values()] == ["finished", "finished"]
+    assert len({result["pid"] for result in results if result}) == 2
+
+
+def test_several_workers_share_a_trial(cluster: Cluster, tmp_path: Path) -> None:
+    swept = sweep(cluster, tmp_path, {"a": {}, "b": {}}, num_slots=1, workers_per_slot=2)
+    assert [outcome.result and outcome.result["world_size"] for outcome in swept.outcomes.values()] == [2, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.0", "a.1", "b.0", "b.1"]
+
+
+def start_study(folder: Path) -> subprocess.Popen[str]:
+    """Start a long sweep in a process group of its own and wait for its first trial."""
+    study = subprocess.Popen(
+        [sys.executable, str(HERE / "long_sweep.py"), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert study.stdout is not None
+    for line in study.stdout:
+        if line.startswith("started"):
+            return study
+    raise AssertionError("the study ended before its first trial started")
+
+
+def test_ctrl_c_lets_the_running_trial_save_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    study = start_study(tmp_path)
+    children = psutil.Process(study.pid).children(recursive=True)
+    os.killpg(study.pid, signal.SIGINT)
+    output, _ = study.communicate(timeout=60)
+    assert study.returncode == 0
+    assert output.splitlines()[-1] == "{'a': 'interrupted'}", "b never began, so nothing is said of it"
+    assert "Traceback" not in output
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_a_killed_study_takes_its_workers_with_it(tmp_path: Path) -> None:
+    study = start_study(tmp_path)
+    children = psutil.Process(study.pid).children(recursive=True)
+    os.kill(study.pid, signal.SIGKILL)
+    study.communicate(timeout=30)
+    epochs = tmp_path / "a.0"
+    time.sleep(3)
+    before = epochs.read_text() if epochs.exists() else None
+    # Two agents of Ray's dashboard notice a little later than the rest; neither works or holds memory to speak of.
+    alive = [child for child in psutil.wait_procs(children, timeout=12)[1] if "Agent" not in " ".join(child.cmdline())]
+    assert alive == []
+    assert (epochs.read_text() if epochs.exists() else None) == before
