@@ -10,7 +10,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from models.config import VIDEOMAE, ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig
@@ -128,7 +128,8 @@ class TrainingConfig:
             )
         if self.warmup_epochs >= self.cosine_epochs:
             raise ValueError(
-                f"training.warmup_epochs is {self.warmup_epochs}, expected fewer than cosine_epochs ({self.cosine_epochs})"
+                f"training.warmup_epochs is {self.warmup_epochs}, "
+                f"expected fewer than training.cosine_epochs ({self.cosine_epochs})"
             )
 
 
@@ -164,7 +165,7 @@ class TrialConfig:
 
     data: DataConfig = DataConfig()
     model: DetectorConfig
-    engine: EngineConfig = EngineConfig()
+    engine: EngineConfig = field(default_factory=EngineConfig)
     training: TrainingConfig = TrainingConfig()
     detection: DetectionConfig = DetectionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -270,9 +271,8 @@ def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
     for name, inner in below.items():
         branch = changes.get(name, getattr(config, name))
         if not is_dataclass(branch):
-            raise ValueError(
-                f"{prefix}{name} is {'none' if branch is None else branch}, so {prefix}{name}.{next(iter(inner))} cannot be set"
-            )
+            held = "none" if branch is None else branch
+            raise ValueError(f"{prefix}{name} is {held}, so {prefix}{name}.{next(iter(inner))} cannot be set")
         changes[name] = with_values(branch, inner, f"{prefix}{name}.")
     for name, value in changes.items():
         _check_type(config, name, value, prefix)

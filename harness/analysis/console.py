@@ -20,8 +20,8 @@ def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
     table = Table(title=title or None, caption=_caption(groups), title_justify="left", caption_justify="left")
     axes = list(groups[0].values) if groups else []
     for axis in axes:
-        table.add_column(short_name(axis), justify="right")
-    for head in ("mAP %", "seeds", "peak MiB\npredicted", "peak MiB\nmeasured", "off by", "ms per\nstep", "seconds"):
+        table.add_column(short_name(axis), justify="right", no_wrap=True)
+    for head in ("mAP %", "peak MiB\npredicted", "peak MiB\nmeasured", "seconds"):
         table.add_column(head, justify="right", no_wrap=True)
     top = max((group.map_avg.mean for group in groups if group.map_avg), default=None)
     for group in groups:
@@ -29,11 +29,8 @@ def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
         cells = [
             *(value_name(axis, group.values[axis]) for axis in axes),
             group.map_avg.in_percent() if group.map_avg else _ends(group),
-            str(len(group.maps)),
             _mib(group.predicted_peak_bytes),
             _mib(group.peak_bytes),
-            _deviation(group),
-            "" if group.step_seconds is None else f"{1000 * group.step_seconds:,.0f}",
             "" if group.total_seconds is None else f"{group.total_seconds:,.1f}",
         ]
         # Text, not markup: a class or a backbone may be called [bold].
@@ -52,9 +49,3 @@ def _ends(group: Group) -> str:
 
 def _mib(num_bytes: int | None) -> str:
     return "" if num_bytes is None else f"{num_bytes / MIB:,.1f}"
-
-
-def _deviation(group: Group) -> str:
-    if not group.peak_bytes or group.predicted_peak_bytes is None:
-        return ""
-    return f"{100 * (group.predicted_peak_bytes / group.peak_bytes - 1):+.1f} %"

@@ -5,6 +5,7 @@ Drawn with matplotlib's object interface alone: no global state, no window, so a
 
 import os
 import uuid
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -163,7 +164,8 @@ def _figure(title: str) -> tuple["Figure", "Axes"]:
     figure = Figure(figsize=(7.4, 4.6), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", wrap=True, parse_math=False)
+    # A title of the axes, not of the figure: the legend stands beside the axes and would meet it.
+    axes.set_title(textwrap.fill(title, 62), loc="left", fontsize=11, fontweight="bold", parse_math=False)
     axes.grid(visible=True, color="#DDDDDD", lw=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

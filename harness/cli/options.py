@@ -172,7 +172,8 @@ def _parser(study: Study) -> _Parser:
     how.add_argument(
         "--slots",
         choices=("warm", "fresh"),
-        help="warm: workers live on and take trial after trial (default on CPU); fresh: new workers per trial (default on GPU)",
+        help="warm: workers live on and take trial after trial (default on CPU); "
+        "fresh: new workers per trial (default on GPU)",
     )
     how.add_argument("--max-concurrent", type=_count, metavar="N", help="at most this many trials at a time")
     how.add_argument(

@@ -17,7 +17,7 @@ from harness.cli.options import Options, UserError, read_options
 from harness.cli.plan import Plan, cache_dir, make_plan, provenance
 from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
-from harness.study import DONE, Study, Trial
+from harness.study import Study, Trial
 from harness.units import format_bytes
 
 DONE_CODE, FAILED_CODE, MISTAKE_CODE, STOPPED_CODE = 0, 1, 2, 130
@@ -79,8 +79,10 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
             stopped = False
         show_summary(plan, rows, terminal, seconds=time.monotonic() - began)
         if stopped:
-            terminal.say(f"stopped: {sum(t.digest in rows and rows[t.digest]['state'] in DONE for t in plan.trials)} of "
-                         f"{len(plan.trials)} trials are done; start the same command again to go on")  # fmt: skip
+            done = len(plan.trials) - len(plan.missing(rows))
+            terminal.say(
+                f"stopped: {done} of {len(plan.trials)} trials are done; start the same command again to go on"
+            )
             return STOPPED_CODE
         return FAILED_CODE if any(row["state"] in ("failed", "interrupted") for row in rows.values()) else DONE_CODE
 
@@ -136,7 +138,13 @@ def _run_missing(
             jobs.append(job)
     if not jobs:
         return False
-    return run_trials(jobs, options=_sweep_options(options, gpu), console=terminal.console, quiet=options.quiet)
+    return run_trials(
+        jobs,
+        options=_sweep_options(options, gpu),
+        done_before=len(plan.trials) - len(jobs),
+        console=terminal.console,
+        quiet=options.quiet,
+    )
 
 
 def _sweep_options(options: Options, gpu: bool) -> Any:

@@ -19,6 +19,14 @@ COLUMNS = {"model.backbone": "model.backbone.name", "model.head": "model.head.ki
 """Where a whole branch is an axis, the column that names it."""
 
 
+ROW_KEYS = (
+    *("digest", "trial", "attempt", "seed", "state", "error", "map_avg", "map_at"),
+    *("peak_bytes", "predicted_peak_bytes", "memory_source", "step_seconds", "total_seconds"),
+    *("params_total", "params_trainable"),
+)
+"""Columns of a row that `--json` prints, besides the axes."""
+
+
 def column(path: str) -> str:
     """Return the results column that tells the values of an axis apart."""
     return COLUMNS.get(path, path)
@@ -44,6 +52,9 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
         counts[entry["state"]] = counts.get(entry["state"], 0) + 1
     terminal.say(f"{len(entries)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     if status:
+        for entry in entries:
+            if entry["error"]:
+                terminal.say(f"{entry['state'].replace('_', ' ')}: {entry['trial']}: {entry['error']}")
         return
     sizes = {(entry["params_total"], entry["params_trainable"]) for entry in entries}
     if len(sizes) == 1:
@@ -91,26 +102,16 @@ def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> A
     table = Table(title=plan.study.title, title_justify="left")
     paths = (*plan.grid.paths, "seed")
     has_paper = any("paper_gib" in entry for entry in entries) and not status
-    heads = (
-        ["state", "mAP %", "peak", "attempts", "seconds", "reason"] if status else ["predicted\npeak", "fits", "state"]
-    )
+    heads = ["state", "mAP %", "peak", "tries", "seconds"] if status else ["predicted\npeak", "fits", "state"]
     for head in (*map(short_name, paths), *heads, *(["paper\nmAP %", "paper\nGiB"] if has_paper else [])):
-        wraps = head == "reason"
-        table.add_column(head, justify="left" if wraps else "right", no_wrap=not wraps, overflow="fold")
+        table.add_column(head, justify="right", no_wrap=True)
     for entry in entries:
         cells = [value_name(path, entry[path]) for path in paths]
         if status:
             score = "" if entry["map_avg"] is None else f"{100 * entry['map_avg']:.1f}"
             peak = "" if entry["peak_bytes"] is None else format_bytes(entry["peak_bytes"])
             seconds = "" if entry["seconds"] is None else f"{entry['seconds']:.1f}"
-            cells += [
-                entry["state"].replace("_", " "),
-                score,
-                peak,
-                str(entry["attempts"]),
-                seconds,
-                entry["error"] or "",
-            ]
+            cells += [entry["state"].replace("_", " "), score, peak, str(entry["attempts"]), seconds]
         else:
             cells += [
                 format_bytes(entry["predicted_peak_bytes"]),
@@ -217,10 +218,9 @@ def _document(
     query: str,
     seconds: float,
 ) -> dict[str, Any]:
-    keep = ("digest", "trial", "attempt", "seed", "state", "error", "map_avg", "map_at", "peak_bytes", "predicted_peak_bytes", "memory_source", "step_seconds", "total_seconds", "params_total", "params_trainable")  # fmt: skip
     trials = []
     for row in rows:
-        values = {name: row[name] for name in keep}
+        values = {name: row[name] for name in ROW_KEYS}
         values["map_at"] = dict(row["map_at"]) if row["map_at"] else None
         trials.append({**values, **{column(path): row[column(path)] for path in plan.grid.paths}})
     return {

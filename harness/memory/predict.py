@@ -83,7 +83,8 @@ def _trace(configs: Mapping[str, TrialConfig], cache_dir: Path, progress: Callab
     command = [sys.executable, "-m", "harness.memory.predict"]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        assert process.stdin and process.stdout
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps([flatten(config) for config in configs.values()]))
         process.stdin.close()
         done = 0
@@ -143,7 +144,7 @@ def trace(config: TrialConfig) -> Prediction:
             engine=config.engine,
         )
         detector.train()
-        # The scaler of fp16 reads its verdict back from the device, which a fake tensor cannot answer; it owns one number.
+        # The scaler of fp16 reads its verdict back from the device, which a fake tensor cannot answer; it owns 4 bytes.
         trainee = Trainee.create(detector, config, "cpu", scale=False)
         batch = config.training.batch_size
         inputs = (

@@ -6,6 +6,7 @@ job counts, later ones are ignored, so every call may be repeated.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -257,10 +258,8 @@ class BoardActor:
 
     async def events(self, wait_s: float) -> list[dict[str, Any]]:
         """Return what happened since the last call, waiting for something to happen for at most `wait_s`."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._until(lambda: self._board.has_events), wait_s)
-        except TimeoutError:
-            pass
         return self._board.events()
 
     async def close(self) -> None:

@@ -172,7 +172,7 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
     return Cluster(
         own=True,
         dashboard_url=f"http://{url}" if url else None,
-        resources=ray.cluster_resources(),
+        resources={name: float(total) for name, total in ray.cluster_resources().items()},
         storage=storage or str(folder / "runs"),
         _folder=folder,
     )
@@ -183,18 +183,19 @@ def _join(address: str, storage: str | None) -> Cluster:
         probe(address)
     import ray
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray.exceptions import AuthenticationError
 
     # Ray itself offers a token only to a cluster that it found on its own, not to one at a given address.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
+    except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
         raise ValueError(f"could not join the Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from None
     url = getattr(context, "dashboard_url", None)
     return Cluster(
         own=False,
         dashboard_url=f"http://{url}" if url else None,
-        resources=ray.cluster_resources(),
+        resources={name: float(total) for name, total in ray.cluster_resources().items()},
         storage=storage or str(Path(tempfile.gettempdir()) / "tadscale-ray"),
     )
 

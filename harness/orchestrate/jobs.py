@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.study import State
+
 Metrics = dict[str, float | int | str | None]
 
 EventKind = Literal["slots", "started", "report", "retried", "ended", "stopping"]
@@ -45,7 +47,7 @@ class Outcome:
     """What became of a trial."""
 
     digest: str
-    state: str
+    state: State
     error: str | None = None
     """One line; None for a trial that finished."""
     result: Mapping[str, Any] | None = None

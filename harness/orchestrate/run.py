@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.orchestrate.cluster import connect, num_slots
 from harness.orchestrate.jobs import Job
-from harness.orchestrate.progress import StudyProgress
+from harness.orchestrate.progress import Progress
 from harness.orchestrate.sweep import run_sweep
 from harness.trial import TrialJob, ended_without_row
 
@@ -27,8 +27,17 @@ class SweepOptions:
     address: str | None
 
 
-def run_trials(jobs: Sequence[TrialJob], *, options: SweepOptions, console: Console, quiet: bool) -> bool:
+def run_trials(
+    jobs: Sequence[TrialJob], *, options: SweepOptions, done_before: int, console: Console, quiet: bool
+) -> bool:
     """Run the trials; return whether Ctrl-C stopped them. Every trial that began has its row afterwards.
+
+    Args:
+        jobs: what to run, in this order.
+        options: how.
+        done_before: trials of the study that need no running, for the display.
+        console: where the display goes.
+        quiet: show nothing.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
@@ -51,7 +60,7 @@ def run_trials(jobs: Sequence[TrialJob], *, options: SweepOptions, console: Cons
             )
             for job in jobs
         ]
-        with StudyProgress(sweep_jobs, console=console, quiet=quiet, num_slots=slots) as display:
+        with Progress(sweep_jobs, done_before=done_before, quiet=quiet, console=console) as display:
             outcomes = run_sweep(
                 cluster,
                 sweep_jobs,
@@ -60,14 +69,13 @@ def run_trials(jobs: Sequence[TrialJob], *, options: SweepOptions, console: Cons
                 slots=options.slots,
                 workers_per_slot=options.workers,
                 gpus_per_worker=options.gpus_per_worker,
-                on_event=display.on_event,
+                on_event=display.handle,
                 log_dir=jobs[0].results / "work" / "logs",
             )
     for job in jobs:
         outcome = outcomes.get(job.digest)
         # A trial whose process was killed could not write its own row.
         if outcome is not None and outcome.result is None and outcome.seconds > 0:
-            state = "out_of_memory" if outcome.state == "out_of_memory" else outcome.state
             where = f" (log: {outcome.log})" if outcome.log else ""
-            ended_without_row(job, state, f"{outcome.error}{where}")
+            ended_without_row(job, outcome.state, f"{outcome.error}{where}")
     return len(outcomes) < len(jobs) or any(outcome.state == "interrupted" for outcome in outcomes.values())

@@ -70,7 +70,7 @@ class Slot:
     def _serve(self) -> None:
         try:
             board = ray.get_actor(self._config.board, namespace=NAMESPACE)
-            ended = -1
+            ended = 0
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
                     self._fit()

@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 
 from harness.orchestrate.board import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
@@ -130,7 +131,7 @@ class _Sweep:
         self._num_slots = num_slots
         self._slots: list[Slot] = []
         self._missing = {job.digest for job in jobs}
-        self._running: set[str] = set()
+        self._running: dict[str, float] = {}
         self._up = 0
         # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
         # the first trial its start sooner and the last one no later.
@@ -138,10 +139,10 @@ class _Sweep:
         self._tune_error: str | None = None
         self._closing = threading.Event()
         payloads = {job.digest: dict(job.payload) for job in jobs}
-        actor = ray.remote(num_cpus=0, max_concurrency=10_000)(BoardActor)
-        self._board: Any = actor.options(name=self.name, namespace=NAMESPACE).remote(
-            payloads, hand_outs=1 + MAX_FAILURES, slots=num_slots
-        )
+        actor: Any = ray.remote(BoardActor)
+        self._board: Any = actor.options(
+            name=self.name, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
+        ).remote(payloads, hand_outs=1 + MAX_FAILURES, slots=num_slots)
 
     def start(self, config: SlotConfig) -> None:
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
@@ -173,7 +174,7 @@ class _Sweep:
     def close(self) -> None:
         """Send the slots home."""
         self._closing.set()
-        with contextlib.suppress(ray.exceptions.RayError):
+        with contextlib.suppress(RayError):
             ray.get(self._board.close.remote(), timeout=5)
         # The study's own cluster is ended by force anyway; on a shared one the slots must give back what they hold.
         deadline = time.monotonic() + (0.3 if self._cluster.own else 20.0)
@@ -185,13 +186,15 @@ class _Sweep:
         """Note the trials that were not waited for."""
         self._closing.set()
         error = "the study was stopped before the trial could save its state"
-        for digest in self._running & self._missing:
-            self.outcomes[digest] = Outcome(digest=digest, state="interrupted", error=error)
+        for digest, started_s in self._running.items():
+            seconds = time.monotonic() - started_s
+            self.outcomes[digest] = Outcome(digest=digest, state="interrupted", error=error, seconds=seconds)
 
     def _fail_rest(self, error: str, text: str) -> None:
         ray.get(self._board.call.remote("fail_rest", error, text))
 
     def _search(self) -> None:
+        failure = ""
         for attempt in range(TUNE_ATTEMPTS):
             missing = [job.digest for job in self._jobs if job.digest in self._missing]
             # Tune would start a cluster of its own if the study's were gone.
@@ -230,14 +233,14 @@ class _Sweep:
                 said |= {"state": outcome["state"], "reason": outcome["error"], "log": log}
                 said["values"] |= numbers(outcome["result"])
             if said["kind"] == "started":
-                self._running.add(said["digest"])
+                self._running.setdefault(said["digest"], time.monotonic())
             if said["kind"] == "slots":
                 self._up = said["values"]["up"]
             if said.get("state") != "planned":
                 self._on_event(Event(**said))
 
     def _keep(self, digest: str, outcome: Mapping[str, Any]) -> str | None:
-        self._running.discard(digest)
+        self._running.pop(digest, None)
         self._missing.discard(digest)
         if outcome["state"] == "planned":
             return None

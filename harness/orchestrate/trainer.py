@@ -8,7 +8,7 @@ run are left out as well; each would be one more Python process to start (measur
 
 from typing import Any
 
-import ray
+import ray.train
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer

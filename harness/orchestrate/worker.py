@@ -6,11 +6,11 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import ray
 import ray.train
-import ray.train.collective
+from ray.train.collective import broadcast_from_rank_zero
 
 from harness.orchestrate.failures import classify_exception
 from harness.orchestrate.jobs import Metrics
@@ -68,7 +68,8 @@ def serve(config: Mapping[str, Any]) -> None:
     incarnation = uuid.uuid4().hex
     while True:
         job = ray.get(board.take.remote(config["slot"], incarnation)) if rank == 0 else None
-        job = _from_rank_zero(job, world_size)
+        if world_size > 1:
+            job = cast(dict[str, Any] | None, broadcast_from_rank_zero(cast(Any, job)))
         if job is None:
             return
         outcome = _run(execute, job, RayReporter(board, job["digest"], rank=rank, world_size=world_size))
@@ -97,12 +98,6 @@ def _run(execute: Callable[..., Mapping[str, Any]], job: dict[str, Any], reporte
         return {"state": state, "error": reason, "result": None, "traceback": text}
     state, reason = str(result.get("state", "finished")), result.get("error")
     return {"state": state, "error": reason, "result": result, "traceback": None}
-
-
-def _from_rank_zero(job: dict[str, Any] | None, world_size: int) -> dict[str, Any] | None:
-    if world_size == 1:
-        return job
-    return ray.train.collective.broadcast_from_rank_zero(job)
 
 
 def _use_threads(num_threads: int) -> None:

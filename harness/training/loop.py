@@ -150,6 +150,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
 
     test_start = time.perf_counter()
     result = score(trainee, dataset, config, places, reporter, unreadable)
+    reporter.report({"map_avg": result.map_avg, "peak_bytes": _peak(meter)})
     return Fit(
         result=result,
         params_total=sum(p.numel() for p in detector.parameters()),

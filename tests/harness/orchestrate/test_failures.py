@@ -7,9 +7,9 @@ from harness.orchestrate.failures import HOST_MEMORY, KILLED, classify, classify
 DEATH = (
     "A worker health check failed.\nThe actor died unexpectedly before finishing this task.\nThe actor is dead because "
     "its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a "
-    "connection error code 2. End of file. Some common causes include: (1) the process was killed by the OOM killer due "
-    "to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly due to SIGSEGV or "
-    "another unexpected error."
+    "connection error code 2. End of file. Some common causes include: (1) the process was killed by the OOM killer "
+    "due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly due to SIGSEGV "
+    "or another unexpected error."
 )
 
 

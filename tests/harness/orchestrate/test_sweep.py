@@ -15,7 +15,8 @@ import pytest
 from harness.orchestrate.cluster import Cluster, connect
 from harness.orchestrate.jobs import Event, Job, Outcome
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+# Ray and what it imports warn of their own deprecations.
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
 HERE = Path(__file__).parent
 

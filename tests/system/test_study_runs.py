@@ -1,0 +1,190 @@
+"""A study script from the command line: runs, survives kill -9 and Ctrl-C, repeats nothing, reports mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.tables import load
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = [
+    *("--set", "data.window.span=64", "--set", "data.window.features=32", "--set", "model.head.levels=3"),
+    *("--set", "data.window.frames=16,32,64", "--set", "data.window.resolution=32", "--seeds", "2"),
+]
+
+
+@pytest.fixture(scope="session")
+def arguments(small_world, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the options of a study over the small world's own videos, with random weights."""
+    import torch
+
+    from models.backbones.videomae import VideoMAE
+    from models.backbones.weights import save_videomae
+    from models.config import VIDEOMAE
+
+    torch.manual_seed(0)
+    weights = tmp_path_factory.mktemp("weights") / "videomae-tiny.pth"
+    save_videomae(weights, VideoMAE(VIDEOMAE["videomae-tiny"]).state_dict())
+    return [
+        "--on",
+        "custom",
+        "--data-root",
+        str(small_world.root),
+        "--preset",
+        "tiny",
+        "--weights",
+        str(weights),
+        *GRID,
+    ]
+
+
+def start(arguments: list[str], results: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "studies/scale_frames.py"), *arguments, "--results", str(results), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def run(arguments: list[str], results: Path, *more: str) -> str:
+    process = start(arguments, results, *more)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def scores(results: Path) -> dict[str, float]:
+    return {row["digest"]: row["map_avg"] for row in load(results).to_pylist() if row["state"] == "finished"}
+
+
+def wait_for_checkpoint(results: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(results.glob("scale_frames/work/*/checkpoint.pt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no trial reached its first checkpoint"
+        time.sleep(0.05)
+
+
+@pytest.mark.ray
+def test_a_study_killed_and_interrupted_ends_like_one_that_was_not(arguments: list[str], tmp_path: Path):
+    short, long = ["--set", "training.epochs=3"], ["--set", "training.epochs=3"]
+    whole = run([*arguments, *short], tmp_path / "whole")
+    assert "6 trials, 0 done before" in whole
+    rows = load(tmp_path / "whole").to_pylist()
+    assert [row["state"] for row in rows] == ["finished"] * 6
+    assert all(abs(row["predicted_peak_bytes"] / row["peak_bytes"] - 1) < 0.05 for row in rows)
+
+    began = time.monotonic()
+    again = run([*arguments, *short], tmp_path / "whole")
+    assert "all 6 trials are done" in again
+    assert "Ray" not in again.replace("scale_frames", "")
+    assert time.monotonic() - began < 60
+    assert len(load(tmp_path / "whole")) == 6
+
+    killed = start([*arguments, *long], tmp_path / "parts")
+    wait_for_checkpoint(tmp_path / "parts", killed)
+    killed.kill()
+    killed.wait()
+    interrupted = start([*arguments, *long], tmp_path / "parts")
+    wait_for_checkpoint(tmp_path / "parts", interrupted)
+    time.sleep(10)
+    os.kill(interrupted.pid, signal.SIGINT)
+    output, _ = interrupted.communicate(timeout=60)
+    assert interrupted.returncode in (0, 130), output[-3000:]
+    before = scores(tmp_path / "parts")
+    run([*arguments, *long], tmp_path / "parts")
+    assert scores(tmp_path / "parts") == scores(tmp_path / "whole")
+    finished = [row["digest"] for row in load(tmp_path / "parts").to_pylist() if row["state"] == "finished"]
+    assert len(finished) == len(set(finished)) == 6
+    assert before.keys() <= set(finished)
+
+
+def fails(*options: str, results: Path | str = "/tmp") -> str:
+    command = [sys.executable, str(ROOT / "studies/scale_frames.py"), *options, "--results", str(results)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--on", "mars"], "mars"),
+        (["--sett", "a=b"], "--sett"),
+        (["--set", "data.window.framez=64"], "data.window.framez"),
+        (["--set", "data.window.frames"], "PATH=VALUE"),
+        (["--set", "data.window.frames=100"], "100"),
+        (["--set", "data.window.frames=8"], "multiple of the backbone's 16-frame clip"),
+        (["--set", "model.adapter.kernel=4"], "model.adapter.kernel is 4"),
+        (["--seeds", "0"], "0"),
+        (["--on", "custom"], "--data-root"),
+        (["--on", "custom", "--data-root", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--memory-budget", "lots", "--dry-run"], "lots"),
+        (["--device", "abacus", "--dry-run"], "abacus"),
+        (["--device", "rtx4090-24gb"], "rtx4090-24gb"),
+        (["--on", "thumos14", "--preset", "quick", "--quick", "--weights", "/no/such.pth"], "--data-root"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(options: list[str], names: str, tmp_path: Path):
+    assert names in fails(*options, results=tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("{", "annotations.json"),
+        ("[]", "annotations.json"),
+        ('{"database": {}}', "annotations.json"),
+        (
+            '{"database": {"video_0": {"subset": "training", "duration": 8, "annotations": [{"segment": [1], "label": "left"}]}}}',
+            "video_0",
+        ),
+    ],
+)
+def test_broken_annotations_are_one_sentence(small_world, tmp_path: Path, text: str, names: str):
+    (tmp_path / "video_0.mp4").symlink_to(small_world.root / "video_0.mp4")
+    (tmp_path / "annotations.json").write_text(text)
+    assert names in fails("--on", "custom", "--data-root", str(tmp_path), results=tmp_path / "results")
+
+
+def test_a_label_that_is_no_class_is_named(small_world, tmp_path: Path):
+    for path in small_world.root.glob("video_*.mp4"):
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "annotations.json").write_text((small_world.root / "annotations.json").read_text())
+    (tmp_path / "classes.txt").write_text("left\n")
+    message = fails("--on", "custom", "--data-root", str(tmp_path), results=tmp_path / "results")
+    assert "right" in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_results_folder_is_said_before_anything_runs(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    assert "cannot be written" in fails(results=tmp_path / "results")
+
+
+def test_results_that_are_a_file_are_said(tmp_path: Path):
+    (tmp_path / "taken").write_text("")
+    assert "cannot be written" in fails(results=tmp_path / "taken")
+
+
+def test_a_dry_run_in_json_starts_nothing(tmp_path: Path):
+    command = [
+        *(sys.executable, str(ROOT / "studies/scale_frames.py"), "--dry-run", "--json"),
+        *("--on", "thumos14", "--set", "data.window.frames=768", "--set", "data.window.resolution=160"),
+        *("--device", "t4-16gb", "--results", str(tmp_path / "none")),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
+    plan = json.loads(done.stdout)
+    (trial,) = plan["trials"]
+    assert trial["fits"]
+    assert trial["paper_gib"] == 2.5
+    assert trial["params_trainable"] == 26_695_708 + 1_006_860
+    assert not (tmp_path / "none").exists()
