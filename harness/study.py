@@ -54,8 +54,8 @@ class Grid:
     def with_overrides(self, overrides: Mapping[str, Sequence[Any]]) -> "Grid":
         """Return the grid with paths fixed to one value or varied over several (`--set`).
 
-        A path that is an axis keeps its place with the new values. Paths that are fixed change together, so that
-        values that only fit each other can be given at once.
+        A path that is an axis keeps its place with the new values. Everything changes together, so that values that
+        only fit each other can be given at once; the base takes the first value of every axis.
 
         Raises:
             ValueError: a path changes together with others in this study, or the values do not fit the config.
@@ -70,7 +70,8 @@ class Grid:
                 axes[path] = tuple(values)
             else:
                 fixed[path] = values[0]
-        return replace(self, base=with_values(self.base, fixed), axes=axes)
+        first = _paths(axes, tuple(values[0] for values in axes.values()))
+        return replace(self, base=with_values(self.base, {**first, **fixed}), axes=axes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,14 +24,14 @@ SIDE = 96
 CLASSES = (
     "move_left",
     "move_right",
-    "rotate_clockwise",
-    "rotate_counterclockwise",
+    "move_up",
+    "move_down",
     "grow",
     "shrink",
     "blink_slowly",
     "blink_fast",
 )
-DISTRACTORS = ("rest", "jitter", "move_up", "move_down", "wobble")
+DISTRACTORS = ("rest", "jitter", "turn", "wobble")
 """What objects do that is no class."""
 
 SHAPES = ("bar", "wedge", "disc", "corner")
@@ -131,8 +131,8 @@ class Episode:
             done = 2 * done if 2 * done <= length else 2 * (length - done)
         blinking = self.kind.startswith("blink") and self.start <= frame < self.end
         return Pose(
-            x=_between(self.first.x, self.last.x, done, length),
-            y=_between(self.first.y, self.last.y, done, length),
+            x=_between(self.first.x, self.last.x, done, length) % (SIDE * SUBPIXEL),
+            y=_between(self.first.y, self.last.y, done, length) % (SIDE * SUBPIXEL),
             size=_between(self.first.size, self.last.size, done, length),
             angle=_between(self.first.angle, self.last.angle, done, length) % ANGLES,
             visible=not blinking or (frame - self.start) // self.half_period % 2 == 1,
@@ -213,10 +213,8 @@ def _bands(dice: Dice, tracks: int) -> list[tuple[int, int]]:
 
 
 def _look(dice: Dice) -> dict[str, object]:
-    bright = dice.within(0, 1)
-    luma = (dice.within(205, 235), dice.within(18, 45))
-    body = (luma[1 - bright], dice.within(70, 186), dice.within(70, 186))
-    mark = (luma[bright], dice.within(100, 156), dice.within(100, 156))
+    body = (dice.within(195, 235), dice.within(80, 176), dice.within(80, 176))
+    mark = (dice.within(20, 60), dice.within(80, 176), dice.within(80, 176))
     return {"shape": SHAPES[dice.within(0, len(SHAPES) - 1)], "body": body, "mark": mark}
 
 
@@ -254,35 +252,23 @@ def _invent(dice: Dice, kind: str, *, rate: Rate, appears: int, band: tuple[int,
     size = dice.within(8, 16) * SUBPIXEL
     first = last = Pose(
         x=dice.within(10, SIDE - 10) * SUBPIXEL,
-        y=dice.within(band[0] + 8, band[1] - 8) * SUBPIXEL,
+        y=dice.within(10, SIDE - 10) * SUBPIXEL,
         size=size,
         angle=dice.within(0, ANGLES - 1),
     )
-    seconds_x8 = max(4, duration_ms // 125)
-    if kind in ("move_left", "move_right", "wobble"):
-        distance = min(dice.within(14, 26) * seconds_x8 // 8, SIDE - 20)
-        distance = max(distance, 8) * SUBPIXEL
-        low = dice.within(10 * SUBPIXEL, (SIDE - 10) * SUBPIXEL - distance)
-        ends = (
-            (low, low + distance)
-            if kind == "move_right" or (kind == "wobble" and dice.within(0, 1))
-            else (low + distance, low)
-        )
-        first, last = _at(first, x=ends[0]), _at(last, x=ends[1])
-    elif kind in ("move_up", "move_down"):
-        room = band[1] - band[0] - 16
-        distance = max(8, min(dice.within(14, 26) * seconds_x8 // 8, room)) * SUBPIXEL
-        low = dice.within((band[0] + 8) * SUBPIXEL, max((band[0] + 8) * SUBPIXEL, (band[1] - 8) * SUBPIXEL - distance))
-        ends = (low, low + distance) if kind == "move_down" else (low + distance, low)
-        first, last = _at(first, y=ends[0]), _at(last, y=ends[1])
-    elif kind.startswith("rotate"):
-        # 0.4 to 1.0 turns per second.
-        turn = max(ANGLES // 4, ANGLES * dice.within(40, 100) * duration_ms // 100_000)
-        last = _at(first, angle=first.angle + (turn if kind == "rotate_clockwise" else -turn))
+    if kind.startswith("move") or kind == "wobble":
+        # 30 to 60 pixels per second; what leaves the picture on one side comes back on the other, so that the
+        # place of an object says nothing of its direction.
+        distance = max(10, dice.within(30, 60) * length * rate.den // rate.num) * SUBPIXEL
+        across, down = _DIRECTIONS.get(kind) or (dice.within(0, 1) * 2 - 1, 0)
+        last = _at(first, x=first.x + across * distance, y=first.y + down * distance)
+    elif kind == "turn":
+        # 0.4 to 1.2 turns per second.
+        turn = max(ANGLES // 4, ANGLES * dice.within(40, 120) * duration_ms // 100_000)
+        last = _at(first, angle=first.angle + turn * (dice.within(0, 1) * 2 - 1))
     elif kind in ("grow", "shrink"):
-        large = size + dice.within(4, 8) * SUBPIXEL
-        small = max(5 * SUBPIXEL, size - dice.within(1, 3) * SUBPIXEL)
-        first, last = (_at(first, size=s) for s in ((small, large) if kind == "grow" else (large, small)))
+        sizes = (dice.within(5, 7) * SUBPIXEL, dice.within(14, 20) * SUBPIXEL)
+        first, last = (_at(first, size=size) for size in (sizes if kind == "grow" else sizes[::-1]))
     return Episode(
         **_look(dice),
         kind=kind,
@@ -295,6 +281,9 @@ def _invent(dice: Dice, kind: str, *, rate: Rate, appears: int, band: tuple[int,
         half_period=half_period,
         restlessness=dice.within(0, 1 << 16),
     )
+
+
+_DIRECTIONS = {"move_left": (-1, 0), "move_right": (1, 0), "move_up": (0, -1), "move_down": (0, 1)}
 
 
 def _at(pose: Pose, **changes: int) -> Pose:

@@ -190,7 +190,10 @@ def _join(address: str, storage: str | None) -> Cluster:
     try:
         context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
-        raise ValueError(f"could not join the Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"could not join the Ray cluster at {address} (if it asks for a token, set RAY_AUTH_MODE=token): {reason}"
+        ) from None
     url = getattr(context, "dashboard_url", None)
     return Cluster(
         own=False,

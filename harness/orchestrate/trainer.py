@@ -3,7 +3,8 @@
 `ray.train.torch.TorchTrainer` imports torch in the process that builds it and in its controller (3 s and 500 MB
 each, for nothing: only workers compute). So slots use its base class, `DataParallelTrainer`, with a backend that
 sets up torch's process group inside the workers. In a cluster that belongs to the study, three helper actors per
-run are left out as well; each would be one more Python process to start (measured: 12 s -> see CHANGELOG).
+run are left out as well; each would be one more Python process to start. On two idle cores the first trial of a
+study then starts 14 s after the command instead of 40 s.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import ray
 import ray.train
@@ -67,9 +67,9 @@ def serve(config: Mapping[str, Any]) -> None:
     _use_threads(config["cpus_per_worker"])
     incarnation = uuid.uuid4().hex
     while True:
-        job = ray.get(board.take.remote(config["slot"], incarnation)) if rank == 0 else None
+        job: Any = ray.get(board.take.remote(config["slot"], incarnation)) if rank == 0 else None
         if world_size > 1:
-            job = cast(dict[str, Any] | None, broadcast_from_rank_zero(cast(Any, job)))
+            job = broadcast_from_rank_zero(job)
         if job is None:
             return
         outcome = _run(execute, job, RayReporter(board, job["digest"], rank=rank, world_size=world_size))
