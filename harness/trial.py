@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.allocator import keep_freed_memory
 from harness.config import TrialConfig, digest, flatten, unflatten
 from harness.study import State
 from harness.tables.write import write_curves, write_row
@@ -109,6 +110,8 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
     from harness.training.loop import Fit, Places, fit
     from harness.training.report import Interrupted
 
+    if job.device == "cpu":
+        keep_freed_memory()
     started, clock = datetime.now(UTC), time.perf_counter()
     places = Places(
         dataset=job.dataset,

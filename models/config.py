@@ -58,7 +58,7 @@ class VideoMAEConfig:
 
 VIDEOMAE = {
     "videomae-tiny": VideoMAEConfig(
-        name="videomae-tiny", width=96, depth=4, heads=3, mlp_hidden=384, patch=8, image_size=64
+        name="videomae-tiny", width=96, depth=4, heads=3, mlp_hidden=384, patch=16, image_size=48
     ),
     "videomae-s": VideoMAEConfig(name="videomae-s", width=384, depth=12, heads=6, mlp_hidden=1536, drop_path=0.1),
     "videomae-b": VideoMAEConfig(name="videomae-b", width=768, depth=12, heads=12, mlp_hidden=3072, drop_path=0.1),

@@ -19,12 +19,12 @@ STUDY = Study(
     presets={
         "tiny": Grid(
             base=presets.synthetic_adatad(),
-            axes={"data.window.frames": (64, 128, 256), "data.window.resolution": (32, 64)},
+            axes={"data.window.frames": (32, 64, 128), "data.window.resolution": (32, 48)},
             seeds=(0, 1),
         ),
         "quick": Grid(
             base=presets.synthetic_adatad(quick=True),
-            axes={"data.window.frames": (64, 128, 256), "data.window.resolution": (32,)},
+            axes={"data.window.frames": (32, 64, 128), "data.window.resolution": (32,)},
             seeds=(0,),
         ),
         "paper": Grid(

@@ -4,8 +4,8 @@ Drawn with matplotlib's object interface alone: no global state, no window, so a
 """
 
 import os
-import uuid
 import textwrap
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal

@@ -24,6 +24,7 @@ from models.config import VideoMAEConfig
 if TYPE_CHECKING:
     from harness.data.datasets import Dataset
     from harness.data.synthetic import SyntheticSpec
+    from harness.training.pretrain import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +109,11 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
 def _synthetic(
     grid: Grid, options: Options, folder: Path, terminal: Terminal, prepare: bool
 ) -> tuple[Grid, Sources | None]:
+    from harness.data.motion import CLASSES
     from harness.data.synthetic import ensure_synthetic
 
     spec = _spec(options)
-    grid = _with(
-        grid, {"data.name": "synthetic", "data.fingerprint": spec.digest, "data.num_classes": spec.num_classes}
-    )
+    grid = _with(grid, {"data.name": "synthetic", "data.fingerprint": spec.digest, "data.num_classes": len(CLASSES)})
     grid = _with_identities(grid, options)
     if not prepare:
         return grid, None
@@ -184,13 +184,18 @@ def _with_identities(grid: Grid, options: Options) -> Grid:
     if all(backbone.name == "videomae-tiny" for backbone in names):
         from harness.training.pretrain import recipe_digest
 
-        return _with(grid, {"model.weights": recipe_digest(_spec(options), names[0])})
+        return _with(grid, {"model.weights": recipe_digest(_recipe(options), names[0])})
     return grid
 
 
 def _spec(options: Options) -> "SyntheticSpec":
-    """Return which synthetic set is meant; its clips also pretrain the tiny backbone for one's own videos."""
     from harness.data.synthetic import FULL, QUICK
+
+    return QUICK if options.preset == "quick" else FULL
+
+
+def _recipe(options: Options) -> "Recipe":
+    from harness.training.pretrain import FULL, QUICK
 
     return QUICK if options.preset == "quick" else FULL
 
@@ -204,7 +209,7 @@ def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path
             from harness.training.pretrain import ensure_pretrained
 
             with terminal.stage("pretraining the tiny backbone") as progress:
-                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _spec(options), backbone, progress)
+                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _recipe(options), backbone, progress)
         else:
             raise UserError(
                 f"{backbone.name} needs --weights, a file or a folder with {backbone.name}.pth; "

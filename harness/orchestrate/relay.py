@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 
-NAMESPACE = "tadscale"
+from harness.orchestrate.cluster import NAMESPACE
 
 
 def relay(config: Mapping[str, Any]) -> None:

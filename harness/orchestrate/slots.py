@@ -15,7 +15,8 @@ from typing import Any, Literal
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 
-from harness.orchestrate.worker import NAMESPACE, serve
+from harness.orchestrate.cluster import NAMESPACE
+from harness.orchestrate.worker import serve
 
 SlotKind = Literal["warm", "fresh"]
 MAX_FAILURES = 2

@@ -12,10 +12,10 @@ import ray
 import ray.train
 from ray.train.collective import broadcast_from_rank_zero
 
+from harness.orchestrate.cluster import NAMESPACE
 from harness.orchestrate.failures import classify_exception
 from harness.orchestrate.jobs import Metrics
 
-NAMESPACE = "tadscale"
 REPORTS_IN_FLIGHT = 64
 
 

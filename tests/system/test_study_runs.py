@@ -46,15 +46,18 @@ def arguments(small_world, tmp_path_factory: pytest.TempPathFactory) -> list[str
 
 def start(arguments: list[str], results: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "studies/scale_frames.py"), *arguments, "--results", str(results), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    with log_of(results).open("w") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def log_of(results: Path) -> Path:
+    return results.with_suffix(".log")
 
 
 def run(arguments: list[str], results: Path, *more: str) -> str:
-    process = start(arguments, results, *more)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output[-3000:]
+    code = start(arguments, results, *more).wait(timeout=240)
+    output = log_of(results).read_text()
+    assert code == 0, output[-3000:]
     return output
 
 
