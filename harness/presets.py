@@ -47,7 +47,7 @@ def synthetic_adatad(*, quick: bool = False) -> TrialConfig:
             warmup_epochs=1,
             batch_size=2,
             head_lr=4e-3,
-            adapter_lr=6e-3,
+            adapter_lr=2e-3,
             ema_decay=0.98,
             precision="fp32",
         ),
