@@ -165,7 +165,7 @@ def _figure(title: str) -> tuple["Figure", "Axes"]:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     # A title of the axes, not of the figure: the legend stands beside the axes and would meet it.
-    axes.set_title(textwrap.fill(title, 62), loc="left", fontsize=11, fontweight="bold", parse_math=False)
+    axes.set_title(textwrap.fill(title, 50), loc="left", fontsize=11, fontweight="bold", parse_math=False)
     axes.grid(visible=True, color="#DDDDDD", lw=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -18,6 +18,7 @@ from harness.cli.plan import Plan, cache_dir, make_plan, provenance
 from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
 from harness.study import Study, Trial
+from harness.tables.query import ARCHIVE_FOLDER
 from harness.units import format_bytes
 
 DONE_CODE, FAILED_CODE, MISTAKE_CODE, STOPPED_CODE = 0, 1, 2, 130
@@ -179,7 +180,7 @@ def _set_aside(folder: Path, terminal: Terminal) -> None:
     old = [path for path in folder.iterdir() if path.name not in (".lock",)]
     if not any(path.suffix == ".parquet" for path in old) and not (folder / "work").is_dir():
         return
-    target = folder.parent / "archive" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    target = folder.parent / ARCHIVE_FOLDER / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     target.mkdir(parents=True)
     for path in old:
         if path.name.startswith("dataset-"):

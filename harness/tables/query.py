@@ -1,7 +1,7 @@
 """Reading the results tables: all files of a study or of all studies as one Arrow table, and SQL over it."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 
 from harness.tables.schema import CURVES, TRIALS, VERSION, VERSION_KEY
 from harness.tables.write import CURVES_FOLDER
+
+ARCHIVE_FOLDER = "archive"
+"""Where `--fresh` puts earlier results, beside the studies' folders; not read with the rest."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ def read_trials(root: Path | str) -> Loaded:
     Columns that a file lacks are null, columns that the schema lacks are kept. When an attempt was written twice, by
     a worker that was believed dead for instance, its finished row counts, else the later one.
     """
-    files = [path for path in Path(root).rglob("*.parquet") if path.parent.name != CURVES_FOLDER]
+    files = [path for path in _files(root) if path.parent.name != CURVES_FOLDER]
     loaded = _read(files, TRIALS, ("study", "digest", "attempt", "state"))
     table = loaded.table.sort_by([("ended_utc", "ascending"), ("digest", "ascending"), ("attempt", "ascending")])
     return Loaded(_one_row_per(table, ("study", "digest", "attempt")), loaded.skipped)
@@ -48,8 +51,15 @@ def read_trials(root: Path | str) -> Loaded:
 
 def read_curves(root: Path | str) -> Loaded:
     """Return every measurement below `root`, and the files that could not be used."""
-    files = [path for path in Path(root).rglob("*.parquet") if path.parent.name == CURVES_FOLDER]
+    files = [path for path in _files(root) if path.parent.name == CURVES_FOLDER]
     return _read(files, CURVES, ("digest", "attempt", "name", "value"))
+
+
+def _files(root: Path | str) -> Iterator[Path]:
+    """Yield the table files below a folder, except what `--fresh` set aside."""
+    for path in Path(root).rglob("*.parquet"):
+        if ARCHIVE_FOLDER not in path.relative_to(root).parts:
+            yield path
 
 
 def latest(table: pa.Table) -> pa.Table:

@@ -4,7 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from harness.tables import (
     write_curves,
     write_row,
 )
+from harness.tables.query import ARCHIVE_FOLDER
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -204,3 +205,12 @@ def test_many_writers_lose_nothing(tmp_path, make_row):
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
     assert load(tmp_path).num_rows == 15
     assert all(path.suffix == ".parquet" for path in tmp_path.iterdir())
+
+
+def test_archived_results_are_left_out_unless_asked_for(tmp_path: Path):
+    now = datetime.now(UTC)
+    row = {"study": "s", "trial": "t", "digest": "d", "attempt": 1, "state": "finished", "ended_utc": now}
+    write_row(tmp_path / "s", row)
+    write_row(tmp_path / ARCHIVE_FOLDER / "s-before", {**row, "digest": "e"})
+    assert load(tmp_path).column("digest").to_pylist() == ["d"]
+    assert load(tmp_path / ARCHIVE_FOLDER / "s-before").column("digest").to_pylist() == ["e"]
