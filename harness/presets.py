@@ -22,7 +22,7 @@ def synthetic_adatad(*, quick: bool = False) -> TrialConfig:
     forgets faster and the loss normaliser starts near the number of positives of a small window. No flips: left and
     right are classes. Nor colour jitter: the videos are grey and equally bright.
     """
-    epochs = 8 if quick else 12
+    epochs = 6 if quick else 12
     return TrialConfig(
         data=DataConfig(
             name="synthetic",

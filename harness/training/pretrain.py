@@ -68,7 +68,7 @@ class Recipe:
 
 
 FULL = Recipe()
-QUICK = Recipe(num_clips=1600, steps=150)
+QUICK = Recipe(num_clips=1200, steps=90)
 
 
 def recipe_digest(recipe: Recipe, backbone: VideoMAEConfig) -> str:
