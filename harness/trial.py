@@ -8,7 +8,6 @@ results. Only a process that is killed leaves none; then the checkpoint is what 
 
 import json
 import os
-import shutil
 import sys
 import time
 import traceback
@@ -282,8 +281,3 @@ def _device_bytes(device: str) -> int:
     import psutil
 
     return psutil.virtual_memory().total
-
-
-def discard_work(results: Path, identity: str) -> None:
-    """Delete a trial's checkpoints."""
-    shutil.rmtree(results / "work" / identity, ignore_errors=True)

@@ -17,8 +17,11 @@ class UserError(ValueError):
     """A mistake of the user's; its one sentence is all that is printed."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is a `UserError`."""
+
     def error(self, message: str) -> NoReturn:
+        """Raise the complaint as one sentence."""
         raise UserError(message)
 
 
@@ -124,8 +127,8 @@ def _split(text: str) -> tuple[str, str]:
     return path, value
 
 
-def _parser(study: Study) -> _Parser:
-    parser = _Parser(prog=f"studies/{study.name}.py", description=study.title, allow_abbrev=False)
+def _parser(study: Study) -> Parser:
+    parser = Parser(prog=f"studies/{study.name}.py", description=study.title, allow_abbrev=False)
     what = parser.add_argument_group("what is measured")
     what.add_argument("--on", choices=DATASETS, default="synthetic", help="data set (default: synthetic, made here)")
     what.add_argument(

@@ -3,7 +3,6 @@
 options -> plan -> (dry run | status | data, weights, predictions -> trials on Ray -> rows) -> summary
 """
 
-import json
 import os
 import sys
 import time
@@ -112,6 +111,7 @@ def _run_missing(
     options, sources = plan.options, plan.sources
     assert sources is not None
     gpu = plan.device.name != "cpu"
+    how = _sweep_options(options, gpu)
     budget = plan.budget_bytes
     jobs = []
     for trial in missing:
@@ -128,7 +128,7 @@ def _run_missing(
             threads=1,
             data_workers=4 if gpu else 0,
             predicted_peak_bytes=need,
-            slot=options.slots or ("fresh" if gpu else "warm"),
+            slot=how.slots,
             provenance=columns,
         )
         if need > budget:
@@ -141,7 +141,7 @@ def _run_missing(
         return False
     return run_trials(
         jobs,
-        options=_sweep_options(options, gpu),
+        options=how,
         done_before=len(plan.trials) - len(jobs),
         console=terminal.console,
         quiet=options.quiet,
@@ -187,8 +187,3 @@ def _set_aside(folder: Path, terminal: Terminal) -> None:
             continue
         path.rename(target / path.name)
     terminal.note(f"earlier results are now in {target}")
-
-
-def to_json(value: Any) -> str:
-    """Return JSON for `--json`; what JSON lacks (dates, paths) becomes text."""
-    return json.dumps(value, indent=1, default=str)

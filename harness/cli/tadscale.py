@@ -1,19 +1,13 @@
 """The `tadscale` command: questions to the results tables."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli.options import UserError
+from harness.cli.options import Parser, UserError
 from harness.cli.study import guarded
 
 FORMATS = ("table", "csv", "json", "markdown")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError(message)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,8 +16,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser = _Parser(prog="tadscale", description="Scaling studies of temporal action detection.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser = Parser(prog="tadscale", description="Scaling studies of temporal action detection.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     query = commands.add_parser(
         "query",
         help="ask the results tables in SQL",

@@ -6,7 +6,7 @@ the first steps (it slows a step; after the second, when the optimiser state exi
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,6 +72,3 @@ class CudaMeter:
 def meter_for(device: str) -> CpuMeter | CudaMeter:
     """Return the meter of a device."""
     return CudaMeter(torch.device(device)) if device.startswith("cuda") else CpuMeter()
-
-
-StepContext = AbstractContextManager[None]
