@@ -1,13 +1,14 @@
-"""The `tadscale` command: questions to the results tables."""
+"""The `tadscale` command: one subcommand per file of `harness.cli.commands`."""
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from harness.cli.options import Parser, UserError
+from harness.cli.commands import query
+from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-FORMATS = ("table", "csv", "json", "markdown")
+COMMANDS = (query,)
+"""In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,69 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(argv: Sequence[str]) -> int:
     parser = Parser(prog="tadscale", description="Scaling studies of temporal action detection.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    query = commands.add_parser(
-        "query",
-        help="ask the results tables in SQL",
-        description="Answer one SELECT over the views trials (all attempts), best (latest finished attempt of each "
-        'trial) and curves. Config values are columns named by their path, in double quotes: "data.window.frames". '
-        "The query can read these tables and nothing else.",
-    )
-    query.add_argument("sql", help='e.g. select "data.window.frames", map_avg from best')
-    query.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="results folder, or one study's (default: results)",
-    )
-    query.add_argument("--format", choices=FORMATS, default="table")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands).set_defaults(run=command.run)
     given = parser.parse_args(argv)
-    return _query(given.sql, given.results, given.format)
-
-
-def _query(sql_text: str, results: Path, form: str) -> int:
-    from harness.tables import sql
-
-    if not results.is_dir():
-        raise UserError(f"--results is {results}, expected a folder with results tables")
-    answer = sql(sql_text, results)
-    rows = [{name: _plain(value) for name, value in row.items()} for row in answer.to_pylist()]
-    names = answer.column_names
-    if form == "json":
-        import json
-
-        print(json.dumps(rows, indent=1, default=str))
-    elif form == "csv":
-        import csv
-
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    elif form == "markdown":
-        print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
-        for row in rows:
-            print(f"| {' | '.join(_text(row[name]) for name in names)} |")
-    else:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*names)
-        for row in rows:
-            table.add_row(*(Text(_text(row[name])) for name in names))
-        Console().print(table)
-    return 0
-
-
-def _plain(value: object) -> object:
-    """Arrow gives maps as lists of pairs."""
-    if isinstance(value, list) and value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
-        return dict(value)
-    return value
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return given.run(given)
