@@ -13,7 +13,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from models.config import VIDEOMAE, ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig
+from models.config import (
+    BACKBONES,
+    ActionFormerConfig,
+    AdapterConfig,
+    DetectorConfig,
+    EngineConfig,
+    GTADConfig,
+    HeadConfig,
+    RepresentationConfig,
+    TriDetConfig,
+)
 
 Scalar = str | int | float | bool | None
 """A leaf of a config, or a tuple of them."""
@@ -172,34 +182,54 @@ class TrialConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse inputs that the backbone cannot take."""
-        window, backbone = self.data.window, self.model.backbone
-        if window.frames % backbone.clip_frames:
-            raise ValueError(
-                f"data.window.frames is {window.frames}, expected a multiple of the backbone's "
-                f"{backbone.clip_frames}-frame clip"
-            )
-        if window.resolution < backbone.patch:
-            raise ValueError(
-                f"data.window.resolution is {window.resolution}, expected at least one patch ({backbone.patch} pixels)"
-            )
-        halvings = 2 ** (self.model.head.levels - 1)
-        if window.features % halvings:
-            raise ValueError(
-                f"data.window.features is {window.features}, expected a multiple of {halvings} "
-                f"(model.head.levels {self.model.head.levels})"
-            )
+        """Refuse inputs that the networks cannot take."""
+        window, model = self.data.window, self.model
+        backbone, representation = model.backbone, model.representation
+        if model.tuning != "features":
+            snippets = representation.kind == "snippet"
+            path = "model.representation.snippet_frames" if snippets else "data.window.frames"
+            frames = representation.snippet_frames if snippets else window.frames
+            if frames % backbone.frame_multiple:
+                raise ValueError(
+                    f"{path} is {frames}, expected a multiple of {backbone.frame_multiple} for {backbone.name}"
+                )
+            if snippets and window.frames % representation.snippet_stride:
+                raise ValueError(
+                    f"data.window.frames is {window.frames}, expected a multiple of "
+                    f"model.representation.snippet_stride ({representation.snippet_stride})"
+                )
+            if window.resolution < backbone.smallest_side:
+                raise ValueError(
+                    f"data.window.resolution is {window.resolution}, expected at least {backbone.smallest_side} pixels "
+                    f"for {backbone.name}"
+                )
+        if isinstance(model.head, GTADConfig):
+            if model.head.longest > window.features:
+                raise ValueError(
+                    f"model.head.longest is {model.head.longest}, expected at most data.window.features "
+                    f"({window.features})"
+                )
+            if model.head.class_agnostic and self.data.num_classes > 1:
+                raise ValueError(
+                    f"model.head.class_agnostic is true, but the data has {self.data.num_classes} classes and there is "
+                    "no external classifier to name them; expected false"
+                )
 
 
 NAMED: dict[str, dict[str, Any]] = {
-    "model.backbone": dict(VIDEOMAE),
+    "model.backbone": dict(BACKBONES),
     "model.adapter": {
         "none": None,
         "tia": AdapterConfig(kind="tia"),
         "tia_no_residual": AdapterConfig(kind="tia_no_residual"),
         "plain": AdapterConfig(kind="plain"),
+        "longlora": AdapterConfig(kind="longlora"),
     },
-    "model.head": {"actionformer": ActionFormerConfig()},
+    "model.head": {"actionformer": ActionFormerConfig(), "tridet": TriDetConfig(), "gtad": GTADConfig()},
+    "model.representation": {
+        "frame": RepresentationConfig(),
+        "snippet": RepresentationConfig(kind="snippet"),
+    },
 }
 """Whole branches of a config that the command line can set by a name."""
 
@@ -228,7 +258,7 @@ def unflatten(flat: Mapping[str, Any], kind: type[T] = TrialConfig) -> T:  # typ
             value = flat[item.name]
             values[item.name] = tuple(value) if isinstance(value, list) else value
         elif below:
-            values[item.name] = unflatten(below, _branch_type(hints[item.name]))
+            values[item.name] = unflatten(below, _branch_type(hints[item.name], below.get("kind")))
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ValueError(f"config lacks {item.name}")
     unknown = {path.split(".")[0] for path in flat} - {item.name for item in fields(kind)}  # type: ignore[arg-type]
@@ -291,7 +321,7 @@ def parse_value(config: TrialConfig, path: str, text: str) -> Any:
     if path in NAMED:
         if text not in NAMED[path]:
             raise ValueError(f"{path} is {text}, expected one of {', '.join(NAMED[path])}")
-        return NAMED[path][text]
+        return _keep_shared(_at(config, path), NAMED[path][text])
     *parents, leaf = path.split(".")
     owner: Any = config
     for depth, name in enumerate(parents):
@@ -304,6 +334,23 @@ def parse_value(config: TrialConfig, path: str, text: str) -> Any:
         siblings = ", ".join(item.name for item in fields(owner)) if is_dataclass(owner) else "no fields"
         raise ValueError(f"unknown config path {path}; {'.'.join(parents) or 'the config'} has {siblings}")
     return _parse(typing.get_type_hints(type(owner))[leaf], path, text)
+
+
+def _at(config: Any, path: str) -> Any:
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _keep_shared(before: Any, named: Any) -> Any:
+    """Return the named head with the values of the head before it where both kinds have the field.
+
+    A comparison of heads is one at the same width and depth; a backbone's or adapter's name stands for all of it.
+    """
+    if not isinstance(named, get_args(HeadConfig)) or type(before) is type(named):
+        return named
+    shared = {item.name for item in fields(before)} & {item.name for item in fields(named)} - {"kind"}
+    return replace(named, **{name: getattr(before, name) for name in shared})
 
 
 def _parse(hint: Any, path: str, text: str) -> Any:
@@ -353,12 +400,25 @@ def _matches(value: Any, kind: Any) -> bool:
 
 
 def _describe(hint: Any) -> str:
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return " or ".join(_describe(arg) for arg in get_args(hint))
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
     return getattr(hint, "__name__", str(hint))
 
 
-def _branch_type(hint: Any) -> Any:
-    if get_origin(hint) in (types.UnionType, typing.Union):
-        return next(arg for arg in get_args(hint) if is_dataclass(arg))
-    return hint
+def _branch_type(hint: Any, kind: Any) -> Any:
+    """Return the dataclass of a branch, of several the one whose `kind` stands there."""
+    if get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    branches = [arg for arg in get_args(hint) if is_dataclass(arg)]
+    if len(branches) == 1:
+        return branches[0]
+    for branch in branches:
+        if kind in get_args(typing.get_type_hints(branch)["kind"]):
+            return branch
+    raise ValueError(f"kind is {kind}, expected one of {', '.join(_kind(branch) for branch in branches)}")
+
+
+def _kind(branch: Any) -> str:
+    return get_args(typing.get_type_hints(branch)["kind"])[0]

@@ -21,20 +21,25 @@ GROUPS = ("adapter", "backbone", "head_decay", "head_no_decay")
 
 def freeze(detector: "Detector") -> None:
     """Switch gradients off for what the config does not train."""
+    if detector.backbone is None:
+        return
     for parameter in detector.backbone.parameters():
         parameter.requires_grad_(detector.config.tuning == "full")
     for module in detector.modules():
         if isinstance(module, Adapter):
             module.requires_grad_(True)
-    rest_frozen_modules(detector.backbone)
+    rest_frozen_modules(detector)
 
 
-def rest_frozen_modules(backbone: nn.Module) -> None:
-    """Put frozen layers in evaluation mode.
+def rest_frozen_modules(detector: "Detector") -> None:
+    """Put frozen layers of the backbone in evaluation mode.
 
     With adapters inside, drop path stays active although the layers it drops are frozen: the published adapters were
     trained so (adatad-facts 2.3). A backbone through which no gradient flows is in evaluation mode altogether.
     """
+    backbone = detector.backbone
+    if backbone is None:
+        return
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         backbone.eval()
         return
@@ -54,7 +59,7 @@ def parameter_groups(detector: "Detector") -> dict[str, list[tuple[str, Paramete
     in_adapters = {
         parameter for module in detector.modules() if isinstance(module, Adapter) for parameter in module.parameters()
     }
-    decaying = {module.weight for module in detector.head.modules() if isinstance(module, (nn.Conv1d, nn.Linear))}
+    decaying = {module.weight for module in detector.head.modules() if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))}
     for name, parameter in detector.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -68,15 +73,14 @@ def parameter_groups(detector: "Detector") -> dict[str, list[tuple[str, Paramete
 
 
 def trainable_state(detector: "Detector") -> dict[str, Tensor]:
-    """Return what training changes: trainable parameters and the buffers of head and adapters.
+    """Return what training changes: trainable parameters and the head's buffers.
 
-    The tensors share memory with the detector. The names are those of `detector.state_dict()`.
+    The tensors share memory with the detector. The names are those of `detector.state_dict()`. No backbone's buffers
+    change: they are tables, or statistics of normalisations that stay in evaluation mode.
     """
     trainable = {name for name, parameter in detector.named_parameters() if parameter.requires_grad}
-    frozen = {name for name, parameter in detector.named_parameters() if not parameter.requires_grad}
-    return {
-        name: value.detach() for name, value in detector.state_dict().items() if name in trainable or name not in frozen
-    }
+    buffers = {f"head.{name}" for name, _ in detector.head.named_buffers()}
+    return {name: value.detach() for name, value in detector.state_dict().items() if name in trainable | buffers}
 
 
 @torch.no_grad()

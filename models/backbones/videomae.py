@@ -1,6 +1,7 @@
 """VideoMAE vision transformers (Tong et al. 2022; Wang et al. 2023 for g), for features and for classification.
 
-    clips (n, 3, 16, H, W) -> tubelet embedding + position table -> blocks -> maps (n, C, 8, h, w)
+    window (b, 3, F, H, W) -> clips (b n, 3, 16, H, W) -> tubelet embedding + position table -> blocks
+        -> maps (b, C, 8 n, h, w)
 
 Parameter names are those of the authors' checkpoints, so published weights map directly (`weights.py`). The maps
 are the raw residual stream of the last block: the final norm belongs to classification only.
@@ -14,7 +15,8 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adapters import Run, TokenGrid, adapted_layers, build_adapter, run_plainly
+from models.adapters import Run, Tap, TokenGrid, build_adapter, run_plainly
+from models.backbones.base import Backbone
 from models.config import AdapterConfig, VideoMAEConfig
 from models.positions import sinusoid_table
 
@@ -77,7 +79,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.mlp = Mlp(config.width, config.mlp_hidden)
-        self.adapter = build_adapter(config.width, adapter, identity=True) if adapter else None
+        self.adapter = build_adapter(config.width, adapter) if adapter else None
 
     def forward(
         self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
@@ -113,7 +115,7 @@ class ClipTransformer(nn.Module):
         """Build with random weights; `adapter` asks for adapters inside the blocks."""
         super().__init__()
         self.config = config
-        adapted = adapted_layers(config.depth, adapter) if adapter else range(0)
+        adapted = adapter.adapted(config.depth) if adapter else ()
         side = config.image_size // config.patch
         self.built_for = TokenGrid(num_clips=1, time=config.clip_frames // config.tubelet, height=side, width=side)
         self.patch_embed = PatchEmbedding(config)
@@ -145,30 +147,35 @@ class ClipTransformer(nn.Module):
         return tokens + resize_table(self.positions, self.built_for, grid), grid
 
 
-def as_maps(
-    tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
-) -> Float[Tensor, "clip channel time row column"]:
-    """Return token sequences as feature maps."""
-    return rearrange(tokens, "n (t h w) c -> n c t h w", t=grid.time, h=grid.height, w=grid.width)
+def cut_into_clips(
+    pixels: Float[Tensor, "video channel frame height width"], clip_frames: int
+) -> Float[Tensor, "clip channel time height width"]:
+    """Return consecutive clips as a batch, the clips of one video adjacent and in order."""
+    if pixels.shape[2] % clip_frames:
+        raise ValueError(f"a window has {pixels.shape[2]} frames, expected a multiple of {clip_frames}")
+    return rearrange(pixels, "b c (n f) h w -> (b n) c f h w", f=clip_frames)
 
 
-class VideoMAE(ClipTransformer):
+class VideoMAE(ClipTransformer, Backbone):
     """The feature extractor of a detector."""
 
-    def forward(
-        self, clips: Float[Tensor, "clip 3 frame height width"], num_clips: int = 1, run: Run = run_plainly
-    ) -> Float[Tensor, "clip channel time row column"]:
-        """Return the last block's output.
+    def __init__(self, config: VideoMAEConfig, adapter: AdapterConfig | None = None) -> None:
+        """Build with random weights; `adapter` asks for adapters inside the blocks."""
+        super().__init__(config, adapter)
+        self.layer_channels = (config.width,) * config.depth
 
-        Args:
-            clips: normalised clips, those of one video adjacent and in order.
-            num_clips: clips per video; adapters mix time across them.
-            run: how a block is executed.
-        """
+    def forward(
+        self, pixels: Float[Tensor, "video 3 frame height width"], run: Run = run_plainly, tap: Tap | None = None
+    ) -> list[Float[Tensor, "video _ _ _ _"]]:
+        """Return the last block's output; see `Backbone`. Adapters mix time across the clips of a video."""
+        clips = cut_into_clips(pixels, self.config.clip_frames)
+        num_clips = pixels.shape[2] // self.config.clip_frames
         tokens, grid = self.embed(clips, num_clips)
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             tokens = run(block, tokens, grid)
-        return as_maps(tokens, grid)
+            if tap is not None:
+                tap(index, tokens, grid)
+        return [rearrange(tokens, "(b n) (t h w) c -> b c (n t) h w", **grid.sizes)]
 
 
 class ClipClassifier(ClipTransformer):
@@ -188,35 +195,3 @@ class ClipClassifier(ClipTransformer):
         for block in self.blocks:
             tokens = block(tokens, grid)
         return self.head(self.fc_norm(tokens.mean(1)))
-
-
-class AdapterLadder(nn.Module):
-    """AdaTAD dagger: adapters beside a frozen backbone, y = f_last + sum of change_i(f_i) over the adapted layers."""
-
-    def __init__(self, config: VideoMAEConfig, adapter: AdapterConfig) -> None:
-        """Build one adapter per adapted layer; none is shared."""
-        super().__init__()
-        self.adapters = nn.ModuleDict(
-            {
-                str(index): build_adapter(config.width, adapter, identity=False)
-                for index in adapted_layers(config.depth, adapter)
-            }
-        )
-
-    def forward(
-        self,
-        backbone: VideoMAE,
-        clips: Float[Tensor, "clip 3 frame height width"],
-        num_clips: int = 1,
-        run: Run = run_plainly,
-    ) -> Float[Tensor, "clip channel time row column"]:
-        """Return the adapted output; nothing of the backbone is kept for the backward pass but the adapters' inputs."""
-        with torch.no_grad():
-            tokens, grid = backbone.embed(clips, num_clips)
-        changes = torch.zeros((), dtype=tokens.dtype, device=tokens.device)
-        for index, block in enumerate(backbone.blocks):
-            with torch.no_grad():
-                tokens = block(tokens, grid)
-            if str(index) in self.adapters:
-                changes = changes + run(self.adapters[str(index)], tokens, grid)
-        return as_maps(tokens + changes, grid)
