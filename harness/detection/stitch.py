@@ -29,14 +29,15 @@ class MalformedDetections(ValueError):
 
 
 def select_candidates(
-    segments: Float[np.ndarray, "points 2"],
+    segments: Float[np.ndarray, "points 2"] | Float[np.ndarray, "points classes 2"],
     scores: Float[np.ndarray, "points classes"],
     config: DetectionConfig,
     valid: Bool[np.ndarray, " points"] | None = None,
 ) -> Detections:
     """Return a window's `pre_nms` best (point, class) pairs of at least `min_score`, best first.
 
-    A point can stand for several classes. Equal scores are taken in the order of points, then classes.
+    A point can stand for several classes, with one segment for all of them or one for each. Equal scores are taken in
+    the order of points, then classes.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if valid is not None:
@@ -49,7 +50,9 @@ def select_candidates(
         above = above[flat[above] >= last_kept]
     best = above[np.argsort(-flat[above], kind="stable")][: config.pre_nms]
     points, labels = np.divmod(best, scores.shape[1])
-    return Detections(np.asarray(segments, dtype=np.float64)[points], flat[best], labels)
+    segments = np.asarray(segments, dtype=np.float64)
+    chosen = segments[points] if segments.ndim == 2 else segments[points, labels]
+    return Detections(chosen, flat[best], labels)
 
 
 def merge_windows(windows: Sequence[Detections], config: DetectionConfig) -> Detections:

@@ -40,6 +40,18 @@ class Predictions:
         return torch.stack((position - sides[..., 0], position + sides[..., 1]), dim=-1)
 
 
+def padded_length(length: int, config: ActionFormerConfig) -> int:
+    """Return the length to which a feature sequence is padded.
+
+    Every level must be half of the one below, and OpenTAD's local attention takes whole pairs of half windows at each
+    level. Ego4D's 1800 cells become 2048 so (adatad-facts 4.1).
+    """
+    windows = [config.window_at(level) for level in range(config.levels)]
+    steps = [2**level * (2 * (window // 2) if window > 1 else 1) for level, window in enumerate(windows)]
+    multiple = math.lcm(*steps)
+    return -(-length // multiple) * multiple
+
+
 class Tower(nn.Module):
     """Two masked convolutions and an output convolution, shared by all levels."""
 
@@ -72,7 +84,7 @@ class ActionFormerHead(Head):
         self.config, self.num_classes = config, num_classes
         positions = None
         if config.position_embedding:
-            positions = sinusoid_table(self._padded(length), config.width) / math.sqrt(config.width)
+            positions = sinusoid_table(padded_length(length, config), config.width) / math.sqrt(config.width)
         self.input_dropout = nn.Dropout1d(config.input_dropout)
         self.pyramid = TemporalPyramid(config, channels, positions)
         self.norms = nn.ModuleList(ChannelNorm(config.width, eps=CONV_NORM_EPS) for _ in range(config.levels))
@@ -85,13 +97,16 @@ class ActionFormerHead(Head):
 
     def forward(self, features: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]) -> Predictions:
         """Return the predictions at all points; a length that cannot be halved often enough is padded."""
-        padding = self._padded(features.shape[2]) - features.shape[2]
+        strict = self.config.masking == "strict"
+        if strict:
+            features = features * mask[:, None]
+        padding = padded_length(features.shape[2], self.config) - features.shape[2]
         if padding:
             features, mask = F.pad(features, (0, padding)), F.pad(mask, (0, padding))
         levels = self.pyramid(self.input_dropout(features), mask)
         logits, offsets = [], []
         for level, ((cells, valid), norm) in enumerate(zip(levels, self.norms, strict=True)):
-            cells = norm(cells)
+            cells = norm(cells) * valid[:, None] if strict else norm(cells)
             logits.append(self.classification(cells, valid))
             offsets.append(F.relu(self.regression(cells, valid) * self.scales[level]))
         return Predictions(
@@ -135,7 +150,3 @@ class ActionFormerHead(Head):
             scores=predictions.logits.sigmoid().float(),
             valid=predictions.valid,
         )
-
-    def _padded(self, length: int) -> int:
-        step = 2 ** (self.config.levels - 1)
-        return -(-length // step) * step

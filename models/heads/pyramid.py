@@ -104,10 +104,11 @@ class Projection(nn.Module):
 class MaskedAttention(nn.Module):
     """Multi-head attention over time, full or local, that may halve the length."""
 
-    def __init__(self, config: ActionFormerConfig, stride: int) -> None:
-        """Build the projections."""
+    def __init__(self, config: ActionFormerConfig, stride: int, window: int) -> None:
+        """Build the projections; a `window` of 0 or 1 cells means full attention."""
         super().__init__()
-        self.heads, self.reach = config.attention_heads, config.attention_window // 2
+        # Half a window on each side, so an even window acts like the odd one above it (adatad-facts 12.20).
+        self.heads, self.reach = config.attention_heads, window // 2
         self.query = Projection(config.width, stride)
         self.key = Projection(config.width, stride)
         self.value = Projection(config.width, stride)
@@ -144,13 +145,13 @@ class ScaledDropPath(nn.Module):
 class PyramidBlock(nn.Module):
     """A pre-norm transformer block over time; with stride 2 it makes the next level."""
 
-    def __init__(self, config: ActionFormerConfig, stride: int) -> None:
+    def __init__(self, config: ActionFormerConfig, stride: int, window: int) -> None:
         """Build attention, MLP (four times as wide) and the skip path."""
         super().__init__()
         width = config.width
         self.stride = stride
         self.norm1 = ChannelNorm(width, eps=BLOCK_NORM_EPS)
-        self.attention = MaskedAttention(config, stride)
+        self.attention = MaskedAttention(config, stride, window)
         self.skip = nn.MaxPool1d(3, stride=stride, padding=1) if stride > 1 else nn.Identity()
         self.scale1 = ScaledDropPath(width, config.path_dropout)
         self.norm2 = ChannelNorm(width, eps=BLOCK_NORM_EPS)
@@ -184,8 +185,12 @@ class TemporalPyramid(nn.Module):
         self.embedding = nn.ModuleList(
             MaskedConv(config.width if index else channels, config.width) for index in range(config.embed_layers)
         )
-        self.stem = nn.ModuleList(PyramidBlock(config, stride=1) for _ in range(config.stem_layers))
-        self.branch = nn.ModuleList(PyramidBlock(config, stride=2) for _ in range(config.levels - 1))
+        self.stem = nn.ModuleList(
+            PyramidBlock(config, stride=1, window=config.window_at(0)) for _ in range(config.stem_layers)
+        )
+        self.branch = nn.ModuleList(
+            PyramidBlock(config, stride=2, window=config.window_at(level)) for level in range(1, config.levels)
+        )
         self.register_buffer("positions", positions, persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Conv1d) and module.bias is not None:
