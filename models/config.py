@@ -424,6 +424,8 @@ class TriDetConfig:
     regression_weight: float = 1.0
     normaliser_init: float = 100.0
     """Start of the running mean of positives per step that divides the losses."""
+    position_embedding: bool = False
+    """Add ActionFormer's table of sinusoids before the stem (ActivityNet)."""
     masking: Masking = "opentad"
     """`opentad` lets padding reach valid cells where the published code does (the blocks' global mean, their MLP, the
     neck's norm); `strict` masks there too."""
