@@ -145,7 +145,7 @@ class ScaledDropPath(nn.Module):
 class PyramidBlock(nn.Module):
     """A pre-norm transformer block over time; with stride 2 it makes the next level."""
 
-    def __init__(self, config: ActionFormerConfig, stride: int, window: int) -> None:
+    def __init__(self, config: ActionFormerConfig, stride: int, window: int = 0) -> None:
         """Build attention, MLP (four times as wide) and the skip path."""
         super().__init__()
         width = config.width

@@ -127,7 +127,7 @@ def test_a_detector_learns_one_batch_by_heart(make_detector: Any, batch: Batch) 
     ("change", "message"),
     [
         ({"num_classes": 0}, "num_classes is 0"),
-        ({"resolution": 7}, "resolution is 7, expected at least one patch"),
+        ({"resolution": 7}, "resolution is 7, expected at least 8 pixels for toy"),
         ({"features": 0}, "features is 0"),
     ],
 )

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.representation import PixelNormalisation, cut_into_clips, pool_to_cells
+from models.backbones.videomae import cut_into_clips
+from models.representation import PixelNormalisation, cut_into_snippets, join_snippets, pool_space, resample
 
 
 def through_time(signal: Tensor, cells: int) -> Tensor:
-    """Resample one channel's time series, given as clips of eight tubelets."""
-    maps = signal.view(-1, 1, 8, 1, 1)
-    return pool_to_cells(maps, num_clips=maps.shape[0], cells=cells)[0, 0]
+    """Resample one channel's time series."""
+    return resample([signal[None, None]], cells)[0, 0]
 
 
 def test_halving_averages_pairs() -> None:
@@ -33,21 +33,44 @@ def test_equal_length_changes_nothing() -> None:
     assert torch.equal(through_time(signal, 64), signal)
 
 
-def test_space_is_averaged_and_videos_stay_apart() -> None:
-    maps = torch.randn(2 * 3, 5, 8, 2, 4)
-    pooled = pool_to_cells(maps, num_clips=3, cells=24)
-    assert pooled.shape == (2, 5, 24)
-    for video in range(2):
-        for clip in range(3):
-            expected = maps[video * 3 + clip].mean((-2, -1))
-            torch.testing.assert_close(pooled[video, :, clip * 8 : clip * 8 + 8], expected)
+def test_space_is_averaged_per_pathway() -> None:
+    maps = [torch.randn(2, 5, 24, 2, 4), torch.randn(2, 3, 48, 1, 2)]
+    pooled = pool_space(maps)
+    for mean, values in zip(pooled, maps, strict=True):
+        torch.testing.assert_close(mean, values.flatten(3).mean(-1))
+
+
+def test_pathways_of_different_speed_end_as_channels_of_one_cell() -> None:
+    slow, fast = torch.randn(2, 5, 24), torch.randn(2, 3, 48)
+    cells = resample([slow, fast], 24)
+    assert cells.shape == (2, 8, 24)
+    assert torch.equal(cells[:, :5], slow)
+    torch.testing.assert_close(cells[:, 5:], fast.view(2, 3, 24, 2).mean(-1))
 
 
 def test_half_precision_maps_are_pooled_in_float32() -> None:
     maps = torch.full((1, 1, 8, 64, 64), 1.001, dtype=torch.bfloat16)
-    pooled = pool_to_cells(maps, num_clips=1, cells=8)
+    (pooled,) = pool_space([maps])
     assert pooled.dtype == torch.float32
     torch.testing.assert_close(pooled, maps[..., 0, 0].float())
+
+
+def test_snippets_are_centred_on_their_step_and_repeat_the_ends() -> None:
+    frames = torch.arange(24, dtype=torch.uint8).view(1, 1, 24, 1, 1).expand(2, 3, 24, 2, 2)
+    snippets = cut_into_snippets(frames, 16, 4)
+    assert snippets.shape == (2 * 6, 3, 16, 2, 2)
+    for step in range(6):
+        first = 4 * step + 2 - 8
+        expected = [min(max(frame, 0), 23) for frame in range(first, first + 16)]
+        assert snippets[step, 0, :, 0, 0].tolist() == snippets[6 + step, 0, :, 0, 0].tolist() == expected
+
+
+def test_a_snippet_becomes_one_cell() -> None:
+    pathways = [torch.randn(2 * 6, 5, 8), torch.randn(2 * 6, 3, 4)]
+    cells = join_snippets(pathways, 2, 6)
+    assert cells.shape == (2, 8, 6)
+    torch.testing.assert_close(cells[1, :5, 2], pathways[0][6 + 2].mean(-1))
+    torch.testing.assert_close(cells[0, 5:, 5], pathways[1][5].mean(-1))
 
 
 def test_clips_are_consecutive_frames() -> None:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import VIDEOMAE, ActionFormerConfig
-from models.heads.actionformer import ActionFormerHead, Points, Predictions, assign_targets, make_points
+from models.heads.actionformer import ActionFormerHead, Predictions, padded_length
+from models.heads.points import Points, assign_targets, make_points
+from models.published import ACTIONFORMER, ACTIONFORMER_CLASSES
 
 CPU = torch.device("cpu")
-RANGES = [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 1e4)]
 
 
 def head(config: ActionFormerConfig, **kwargs: Any) -> ActionFormerHead:
@@ -49,25 +50,57 @@ def test_published_parameter_counts(name: str, thumos: int, activitynet: int) ->
 def test_published_parameter_counts_of_other_datasets() -> None:
     large = VIDEOMAE["videomae-l"].width
     with torch.device("meta"):
-        noun = head(ActionFormerConfig(attention_window=9), channels=large, num_classes=293, length=768)
-        verb = head(ActionFormerConfig(attention_window=9), channels=large, num_classes=97, length=768)
-        ego4d = head(ActionFormerConfig(levels=10), channels=large, num_classes=110, length=2048)
+        noun = head(ACTIONFORMER["epic_noun"], channels=large, num_classes=293, length=768)
+        verb = head(ACTIONFORMER["epic_verb"], channels=large, num_classes=97, length=768)
+        ego4d = head(ACTIONFORMER["ego4d"], channels=large, num_classes=110, length=1800)
     counts = [sum(p.numel() for p in network.parameters()) for network in (noun, verb, ego4d)]
     assert counts == [28_098_349, 27_797_097, 40_465_530]
 
 
-def test_points_follow_the_published_strides_and_ranges() -> None:
-    points = make_points(768, 6, 4, CPU)
+def test_the_published_settings_are_the_ones_of_the_facts() -> None:
+    assert {name: config.normaliser_init for name, config in ACTIONFORMER.items()} == {
+        "thumos14": 100, "activitynet": 200, "epic_noun": 250, "epic_verb": 250, "ego4d": 100, "multithumos": 100,
+        "charades": 100,
+    }  # fmt: skip
+    assert {name for name, config in ACTIONFORMER.items() if config.position_embedding} == {
+        "activitynet", "ego4d", "charades"
+    }  # fmt: skip
+    assert [config.label_smoothing for config in ACTIONFORMER.values()] == [0, 0.1, 0.1, 0, 0, 0, 0]
+    assert [config.regression_weight for config in ACTIONFORMER.values()] == [1, 2, 0.5, 0.5, 1, 1, 1]
+    assert [config.levels for config in ACTIONFORMER.values()] == [6, 6, 6, 6, 10, 6, 8]
+    assert [ACTIONFORMER["ego4d"].window_at(level) for level in range(10)] == [17] * 7 + [0] * 3
+    assert ACTIONFORMER_CLASSES.width == 512
+
+
+@pytest.mark.parametrize(("name", "length", "padded"), [("thumos14", 768, 768), ("ego4d", 1800, 2048), ("epic_verb", 768, 768), ("activitynet", 192, 192), ("charades", 512, 512), ("thumos14", 769, 800)])  # fmt: skip
+def test_sequences_are_padded_as_published(name: str, length: int, padded: int) -> None:
+    assert padded_length(length, ACTIONFORMER[name]) == padded
+
+
+@pytest.mark.parametrize(
+    ("name", "ranges"),
+    [
+        ("thumos14", [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 1e4)]),
+        ("epic_noun", [(0, 4), (2, 8), (4, 16), (8, 32), (16, 64), (32, 1e4)]),
+        ("charades", [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 128), (128, 256), (256, 1e4)]),
+        (
+            "ego4d",
+            [(0, 4), (2, 8), (4, 16), (8, 32), (16, 64), (32, 128), (64, 256), (128, 512), (256, 1024), (512, 1e4)],
+        ),
+    ],
+)
+def test_points_follow_the_published_strides_and_ranges(name: str, ranges: list[tuple[float, float]]) -> None:
+    points = make_points(2048, ACTIONFORMER[name], CPU)
     start = 0
-    for level, (low, high) in enumerate(RANGES):
-        stride, count = 2**level, 768 // 2**level
+    for level, (low, high) in enumerate(ranges):
+        stride, count = 2**level, 2048 // 2**level
         part = slice(start, start + count)
         assert points.position[part].tolist() == [index * stride for index in range(count)]
         assert points.stride[part].unique().tolist() == [stride]
         assert points.shortest[part].unique().tolist() == [low]
         assert points.longest[part].unique().tolist() == [high]
         start += count
-    assert len(points.position) == start == 1512
+    assert len(points.position) == start
 
 
 def test_offsets_are_in_strides() -> None:
@@ -76,13 +109,15 @@ def test_offsets_are_in_strides() -> None:
     assert predictions.segments().tolist() == [[[6, 12]]]
 
 
-def naive_targets(length: int, levels: int, actions: list[tuple[float, float, int]], num_classes: int) -> list[Any]:
+def naive_targets(
+    length: int, config: ActionFormerConfig, actions: list[tuple[float, float, int]], num_classes: int
+) -> list[Any]:
     """For every point: (classes, offsets or None), by a loop over levels, points and actions."""
     result = []
-    for level in range(levels):
+    for level in range(config.levels):
         stride = 2**level
-        low, high = (0, 4) if level == 0 else (4 * 2 ** (level - 1), 4 * 2**level)
-        high = 1e4 if level == levels - 1 else high
+        low = 0 if level == 0 else 2**level if config.overlapping_ranges else 2 * 2**level
+        high = 1e4 if level == config.levels - 1 else 4 * 2**level
         for index in range(length // stride):
             p, candidates = index * stride, []
             for start, end, label in actions:
@@ -96,7 +131,7 @@ def naive_targets(length: int, levels: int, actions: list[tuple[float, float, in
                 continue
             shortest = min(candidates, key=lambda candidate: candidate[0])
             for duration, _, _, label in candidates:
-                if duration <= shortest[0] + 1e-3:
+                if duration <= shortest[0] + 1e-3 or not config.share_similar:
                     classes[label] = 1.0
             result.append((classes, ((p - shortest[1]) / stride, (shortest[2] - p) / stride)))
     return result
@@ -109,13 +144,16 @@ ACTION = st.tuples(st.integers(-16, 500), st.integers(1, 400), st.integers(0, 2)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(ACTION, min_size=0, max_size=6))
-def test_targets_equal_a_loop_over_points_and_actions(actions: list[tuple[float, float, int]]) -> None:
+@given(st.lists(ACTION, min_size=0, max_size=6), st.booleans(), st.booleans())
+def test_targets_equal_a_loop_over_points_and_actions(
+    actions: list[tuple[float, float, int]], overlapping: bool, share: bool
+) -> None:
+    config = ActionFormerConfig(levels=5, overlapping_ranges=overlapping, share_similar=share)
     padded = [*actions, *([(0.0, 0.0, -1)] * (8 - len(actions)))]
     segments = torch.tensor([[action[:2] for action in padded]], dtype=torch.float64)
     labels = torch.tensor([[action[2] for action in padded]])
-    targets = assign_targets(make_points(64, 5, 4, CPU), segments, labels, num_classes=3, centre_radius=1.5)
-    expected = naive_targets(64, 5, actions, 3)
+    targets = assign_targets(make_points(64, config, CPU), segments, labels, 3, config)
+    expected = naive_targets(64, config, actions, 3)
     assert targets.classes[0].tolist() == [classes for classes, _ in expected]
     for got, (_, offsets) in zip(targets.offsets[0].tolist(), expected, strict=True):
         if offsets is not None:
@@ -125,7 +163,8 @@ def test_targets_equal_a_loop_over_points_and_actions(actions: list[tuple[float,
 def test_equally_short_actions_share_a_point_and_longer_ones_do_not() -> None:
     segments = torch.tensor([[[2.0, 6.0], [2.0005, 6.0], [2.0, 6.5], [0.0, 0.0]]])
     labels = torch.tensor([[0, 1, 2, -1]])
-    targets = assign_targets(make_points(8, 1, 4, CPU), segments, labels, num_classes=3, centre_radius=1.5)
+    config = ActionFormerConfig(levels=1)
+    targets = assign_targets(make_points(8, config, CPU), segments, labels, 3, config)
     assert targets.classes[0, 4].tolist() == [1, 1, 0]
     torch.testing.assert_close(targets.segments[0, 4], torch.tensor([2.0005, 6.0]))
 
@@ -145,7 +184,7 @@ def naive_loss(network: ActionFormerHead, predictions: Predictions, actions: lis
     """Unnormalised classification and regression sums, and the number of positives, of one window."""
     smoothing, classes = network.config.label_smoothing, network.num_classes
     length = int(predictions.points.position.amax()) + 1
-    targets = naive_targets(length, network.config.levels, actions, classes)
+    targets = naive_targets(length, network.config, actions, classes)
     classification = regression = 0.0
     positives = 0
     for index, (target, offsets) in enumerate(targets):
@@ -203,18 +242,18 @@ def test_the_normaliser_runs_in_training_only_and_is_a_float_buffer(head_config:
         torch.tensor([[[2.0, 6.5], [10.0, 24.0]]]),
         torch.tensor([[0, 2]]),
     )
-    assert network.state_dict()["normaliser"].dtype == torch.float32
+    assert network.state_dict()["normaliser.value"].dtype == torch.float32
     value = 100.0
     for _ in range(3):
         out = network.loss(*batch)
         value = 0.9 * value + 0.1 * max(out["positives"].item(), 1)
-        assert network.normaliser.item() == pytest.approx(value, rel=1e-6)
+        assert network.normaliser.value.item() == pytest.approx(value, rel=1e-6)
     network.eval()
     out = network.loss(*batch)
-    assert network.normaliser.item() == pytest.approx(value, rel=1e-6)
+    assert network.normaliser.value.item() == pytest.approx(value, rel=1e-6)
     training = network.train().loss(*batch)
     ratio = training["classification"] / out["classification"]
-    assert ratio.item() == pytest.approx(out["positives"].item() / network.normaliser.item(), rel=1e-4)
+    assert ratio.item() == pytest.approx(out["positives"].item() / network.normaliser.value.item(), rel=1e-4)
 
 
 def test_losses_of_two_steps_can_be_summed_before_backward(head_config: ActionFormerConfig) -> None:
@@ -290,3 +329,36 @@ def test_input_dropout_drops_whole_channels(head_config: ActionFormerConfig) -> 
     network(torch.ones(4, 8, 32), torch.ones(4, 32).bool())
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}
     assert torch.equal(seen[0].amin(-1), seen[0].amax(-1))
+
+
+def test_strict_masking_hides_all_padding_whatever_its_extent(head_config: ActionFormerConfig) -> None:
+    network = awake(replace(head_config, masking="strict"), length=64)
+    features = torch.randn(1, 8, 64, dtype=torch.float64)
+    other = features.clone()
+    other[..., 20:] = 1e3
+    mask = (torch.arange(64) < 20)[None]
+    whole, changed = network(features, mask), network(other, mask)
+    cut = network(features[..., :24], mask[:, :24])
+    for first, second, third in zip(on_valid(whole), on_valid(changed), on_valid(cut), strict=True):
+        assert torch.equal(first, second)
+        torch.testing.assert_close(first, third, rtol=1e-9, atol=1e-9)
+
+
+def test_the_published_masking_lets_one_padded_cell_and_the_norms_bias_through(head_config: ActionFormerConfig) -> None:
+    network = awake(head_config)
+    features, mask = torch.randn(1, 8, 32, dtype=torch.float64), (torch.arange(32) < 20)[None]
+    other = features.clone()
+    other[..., 20] += 1
+    assert not torch.equal(on_valid(network(features, mask))[0], on_valid(network(other, mask))[0])
+    strict = awake(replace(head_config, masking="strict"))
+    strict.load_state_dict(network.state_dict())
+    full = torch.ones(1, 32, dtype=torch.bool)
+    torch.testing.assert_close(network(features, full).logits, strict(features, full).logits)
+    assert not torch.allclose(network(features, mask).logits, strict(features, mask).logits)
+
+
+def test_the_coarsest_levels_attend_fully_where_the_config_says_so(head_config: ActionFormerConfig) -> None:
+    config = replace(head_config, levels=4, attention_window=5, full_attention_levels=2)
+    network = awake(config, length=64)
+    assert [block.attention.reach for block in network.pyramid.stem] == [2] * config.stem_layers
+    assert [block.attention.reach for block in network.pyramid.branch] == [2, 0, 0]

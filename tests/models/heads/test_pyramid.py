@@ -39,7 +39,7 @@ def test_full_attention_is_a_band_that_reaches_everywhere() -> None:
 
 @pytest.mark.parametrize("window", [0, 4])
 def test_a_window_without_a_valid_cell_gives_numbers(head_config: ActionFormerConfig, window: int) -> None:
-    block = PyramidBlock(replace(head_config, attention_window=window), stride=2)
+    block = PyramidBlock(head_config, stride=2, window=window)
     cells = torch.randn(2, 16, 8, requires_grad=True)
     mask = torch.tensor([[True] * 8, [False] * 8])
     out, _ = block(cells, mask)
