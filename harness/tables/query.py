@@ -1,7 +1,7 @@
 """Reading the results tables: all files of a study or of all studies as one Arrow table, and SQL over it."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,20 +72,6 @@ def latest(table: pa.Table) -> pa.Table:
 def best(table: pa.Table) -> pa.Table:
     """Return the row of each trial's latest finished attempt; trials without one are left out."""
     return latest(table.filter(pc.field("state") == "finished"))
-
-
-def config_values(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's config as `harness.config.flatten` gave it, ready for `unflatten`."""
-    names = set(TRIALS.names)
-    branches = [name for name in TRIALS.names if f"{name}.kind" in names]
-    values = {name: value for name, value in row.items() if name in names and ("." in name or name == "seed")}
-    # Of several kinds that can stand in a branch, only the columns of the one that stood there have a meaning.
-    for branch in branches:
-        if row.get(branch) is None:
-            values = {name: value for name, value in values.items() if not name.startswith(f"{branch}.")}
-        else:
-            del values[branch]
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def sql(query: str, root: Path | str) -> pa.Table:
@@ -166,8 +152,20 @@ def _checked(table: pa.Table, schema: pa.Schema, required: tuple[str, ...]) -> p
     for index, field in enumerate(table.schema):
         known = schema.field(field.name) if field.name in schema.names else None
         if known is not None and known.type != field.type:
-            table = table.set_column(index, field.name, table[field.name].cast(known.type))
+            table = table.set_column(index, field.name, _cast(table[field.name], known.type))
     return table.replace_schema_metadata(None)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return the column in another type; a value that has since become a list is a list of one."""
+    if not pa.types.is_list(kind) or pa.types.is_list(column.type):
+        return column.cast(kind)
+    values = column.combine_chunks().cast(kind.value_type)
+    starts = pa.array(
+        [None if missing else index for index, missing in enumerate(values.is_null().to_pylist())] + [len(values)],
+        pa.int32(),
+    )
+    return pa.chunked_array([pa.ListArray.from_arrays(starts, values).cast(kind)])
 
 
 def _complete(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -5,7 +5,8 @@ python -m harness.tables.readme > results/README.md
 
 import sys
 
-from harness.tables.schema import CONFIG, CORE, CURVE_COLUMNS, VERSION, Column
+from harness.tables.config_columns import Column
+from harness.tables.schema import CONFIG, CORE, CURVE_COLUMNS, VERSION
 
 
 def render_readme() -> str:

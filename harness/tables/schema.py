@@ -1,48 +1,21 @@
 """The columns of the results tables: names, Arrow types, units and meanings, all in one place.
 
 Core columns are written out below and keep their names for good. Config columns are derived from the dataclasses
-of `harness.config`: a field's path is its column, its type decides the Arrow type, and the string under the field is
-its meaning. `results/README.md` is generated from here: `python -m harness.tables.readme > results/README.md`.
+of `harness.config` (`config_columns.py`). `results/README.md` is generated from here:
+`python -m harness.tables.readme > results/README.md`.
 
 `VERSION` rises when a column changes its type or meaning; a column that is added leaves it (readers fill in nulls).
 """
 
-import ast
-import inspect
-import itertools
-import textwrap
-import types
-import typing
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from functools import cache
-from typing import Any, Literal, NamedTuple, get_args, get_origin
-
 import pyarrow as pa
 
-from harness.config import TrialConfig
+from harness.tables.config_columns import Column, config_columns
 
 VERSION = 1
 VERSION_KEY = b"tadscale_schema"
 TEXTS = pa.map_(pa.string(), pa.string())
 NUMBERS = pa.map_(pa.string(), pa.float64())
 UTC = pa.timestamp("us", tz="UTC")
-
-
-class Column(NamedTuple):
-    """One column of a table."""
-
-    name: str
-    type: pa.DataType
-    unit: str
-    """Empty where the value has none."""
-    meaning: str
-
-    @property
-    def field(self) -> pa.Field:
-        """Return the Arrow field, with unit and meaning as its metadata."""
-        return pa.field(self.name, self.type, metadata={"unit": self.unit, "meaning": self.meaning})
-
 
 CORE = (
     Column("study", pa.string(), "", "Name of the study."),
@@ -116,63 +89,6 @@ CURVE_COLUMNS = (
     Column("value", pa.float64(), "that of `name`", "The measurement."),
 )
 """The columns of the curves table: one row per measurement."""
-
-
-def config_columns(config_type: type = TrialConfig) -> tuple[Column, ...]:
-    """Return a column for every path that a config of this type can have, in declaration order.
-
-    A branch that can be absent also has a column under its own path: the kind of the branch, null when absent (then
-    all columns below it are null). Where one of several types can stand in a branch, the columns of all are there.
-    """
-    columns: dict[str, Column] = {}
-    for column in _config_columns(config_type, ""):
-        known = columns.setdefault(column.name, column)
-        if known.type != column.type:
-            raise TypeError(f"column {column.name} is {known.type} in one kind of config and {column.type} in another")
-    return tuple(columns.values())
-
-
-def _config_columns(config_type: type, prefix: str) -> Iterator[Column]:
-    hints, meanings = typing.get_type_hints(config_type), _meanings(config_type)
-    for item in fields(config_type):
-        path, hint = f"{prefix}{item.name}", hints[item.name]
-        options = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-        branches = [option for option in options if is_dataclass(option)]
-        if branches and type(None) in options:
-            meaning = meanings.get(item.name) or f"Kind of `{path}`; null when there is none, as is all below it."
-            yield Column(path, pa.string(), "", meaning)
-        for branch in branches:
-            yield from _config_columns(typing.cast(type, branch), f"{path}.")
-        if not branches:
-            yield Column(path, _arrow_type(hint, path), "", meanings.get(item.name, ""))
-
-
-def _arrow_type(hint: Any, path: str) -> pa.DataType:
-    if get_origin(hint) is Literal:
-        return _arrow_type(type(get_args(hint)[0]), path)
-    if get_origin(hint) in (types.UnionType, typing.Union):
-        return _arrow_type(next(option for option in get_args(hint) if option is not type(None)), path)
-    if get_origin(hint) is tuple:
-        return pa.list_(_arrow_type(get_args(hint)[0], path))
-    try:
-        return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}[hint]
-    except KeyError:
-        raise TypeError(f"config field {path} is {hint}, which has no column type") from None
-
-
-@cache
-def _meanings(config_type: type) -> dict[str, str]:
-    """Return the string that stands under each field in the source, on one line."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(config_type))).body[0].body  # type: ignore[attr-defined]
-    return {
-        field.target.id: " ".join(string.value.value.split())
-        for field, string in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(string, ast.Expr)
-        and isinstance(string.value, ast.Constant)
-        and isinstance(string.value.value, str)
-    }
 
 
 def _schema(columns: tuple[Column, ...]) -> pa.Schema:

@@ -92,7 +92,7 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
         raise ValueError(f"unknown results column {unknown[0]}, expected one of harness.tables.schema")
     columns = []
     for field in schema:
-        values = [_plain(row.get(field.name)) for row in rows]
+        values = [_plain(row.get(field.name), field.type) for row in rows]
         try:
             columns.append(pa.array(values, field.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
@@ -101,10 +101,12 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=pa.schema([field.remove_metadata() for field in schema], metadata=schema.metadata))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, kind: pa.DataType) -> Any:
     if isinstance(value, Mapping):
         return [(str(key), item) for key, item in value.items()]
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return [value] if pa.types.is_list(kind) and isinstance(value, int | float) else value
 
 
 def _write(folder: Path, digest: str, attempt: int, table: pa.Table) -> Path:

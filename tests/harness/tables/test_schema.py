@@ -1,6 +1,5 @@
 """The schema: one column per core value and config path, and the page that explains them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +7,7 @@ import pytest
 
 from harness.config import TrialConfig, flatten
 from harness.tables.readme import render_readme
-from harness.tables.schema import CONFIG, CORE, CURVES, TRIALS, config_columns
+from harness.tables.schema import CONFIG, CORE, CURVES, TRIALS
 from models.config import VIDEOMAE, AdapterConfig, DetectorConfig
 
 README = Path(__file__).resolve().parents[3] / "results" / "README.md"
@@ -49,12 +48,11 @@ def test_columns_that_were_promised_are_there():
 
 @pytest.mark.parametrize("model", [{"adapter": AdapterConfig()}, {"tuning": "frozen"}])
 def test_every_config_value_has_a_column_of_its_type(model):
-    python = {pa.int64(): int, pa.float64(): (int, float), pa.string(): str, pa.bool_(): bool}
     for path, value in flatten(config(**model)).items():
-        kind = TRIALS.field(path).type
         if value is not None:
-            values, expected = (value, kind.value_type) if isinstance(value, tuple) else ((value,), kind)
-            assert all(isinstance(item, python[expected]) for item in values), path
+            kind = TRIALS.field(path).type
+            several = isinstance(value, tuple) or not pa.types.is_list(kind)
+            assert pa.scalar(value if several else [value], kind).is_valid, path
 
 
 def test_every_core_column_has_a_meaning_and_bytes_are_whole():
@@ -68,42 +66,3 @@ def test_every_core_column_has_a_meaning_and_bytes_are_whole():
 def test_meanings_of_config_columns_come_from_the_dataclasses():
     meanings = {column.name: column.meaning for column in CONFIG}
     assert meanings["data.window.resolution"] == "Height and width of the network input, pixels."
-
-
-@dataclass(frozen=True)
-class Cat:
-    kind: str = "cat"
-    lives: int = 9
-
-
-@dataclass(frozen=True)
-class Dog:
-    kind: str = "dog"
-    lives: float = 1.0
-
-
-def test_one_path_with_two_types_is_refused():
-    @dataclass(frozen=True)
-    class House:
-        pet: Cat | Dog
-
-    with pytest.raises(TypeError, match="lives is int64"):
-        config_columns(House)
-
-
-def test_branches_of_several_kinds_have_the_columns_of_all():
-    @dataclass(frozen=True)
-    class Fish:
-        kind: str = "fish"
-        depth_m: float = 3.0
-
-    @dataclass(frozen=True)
-    class House:
-        pet: Cat | Fish | None = None
-
-    assert [(c.name, c.type) for c in config_columns(House)] == [
-        ("pet", pa.string()),
-        ("pet.kind", pa.string()),
-        ("pet.lives", pa.int64()),
-        ("pet.depth_m", pa.float64()),
-    ]
