@@ -55,11 +55,12 @@ def padded_length(length: int, config: ActionFormerConfig) -> int:
 class Tower(nn.Module):
     """Two masked convolutions and an output convolution, shared by all levels."""
 
-    def __init__(self, channels: int, outputs: int) -> None:
-        """Build the layers."""
+    def __init__(self, channels: int, outputs: int, *, hidden: int | None = None, kernel: int = 3) -> None:
+        """Build the layers, `hidden` channels wide (None: as wide as their input)."""
         super().__init__()
-        self.convs = nn.ModuleList(MaskedConv(channels, channels) for _ in range(2))
-        self.out = nn.Conv1d(channels, outputs, 3, padding=1)
+        hidden = hidden or channels
+        self.convs = nn.ModuleList(MaskedConv(width, hidden, kernel) for width in (channels, hidden))
+        self.out = nn.Conv1d(hidden, outputs, kernel, padding=kernel // 2)
 
     def forward(self, cells: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t o"]:
         """Return the outputs with channels last. Those of padded cells are meaningless."""

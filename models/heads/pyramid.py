@@ -30,12 +30,12 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class MaskedConv(nn.Module):
-    """Convolution over three cells, norm, ReLU; padded cells stay zero."""
+    """Convolution over a few cells (an odd number), norm, ReLU; padded cells stay zero."""
 
-    def __init__(self, channels_in: int, channels: int) -> None:
+    def __init__(self, channels_in: int, channels: int, kernel: int = 3) -> None:
         """Build it without bias: the norm has one."""
         super().__init__()
-        self.conv = nn.Conv1d(channels_in, channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv1d(channels_in, channels, kernel, padding=kernel // 2, bias=False)
         self.norm = ChannelNorm(channels, eps=CONV_NORM_EPS)
 
     def forward(self, cells: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b d t"]:
