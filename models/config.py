@@ -106,14 +106,26 @@ class SlowFastConfig:
     """Steps of the fast pathway per step of the slow one (alpha)."""
     channel_ratio: int = 8
     """Channels of the slow pathway over those of the fast one (1 / beta)."""
-    lateral_kernel: int = 5
-    """Temporal kernel of the lateral connections, in fast steps; odd."""
+    lateral_kernel: int = 7
+    """Temporal kernel of the lateral connections, in fast steps; odd. 7 in the published 8x8 networks that detectors
+    use, 5 in the 4x16 ones and in PyTorchVideo's R101."""
+    lateral_norm: bool = False
+    """Whether a normalisation and a ReLU end the lateral connections: not in mmaction2's files, but in those of
+    PyTorchVideo and PySlowFast."""
+    fast_blocks: tuple[int, ...] = ()
+    """Bottlenecks per stage of the fast pathway; empty: as many as in the slow one."""
+    temporal_blocks: tuple[int, ...] = ()
+    """Only so many first bottlenecks of each stage mix time (3+4+6+3 in PyTorchVideo's R101-50-50); empty: all."""
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can have."""
         _positive(self, "width", "slow_stride", "speed_ratio", "channel_ratio", "lateral_kernel")
         if len(self.blocks) != 4 or min(self.blocks) < 1:
             raise ValueError(f"model.backbone.blocks is {self.blocks}, expected four stages of at least one block")
+        for name, fewest in (("fast_blocks", 1), ("temporal_blocks", 0)):
+            counts = getattr(self, name)
+            if counts and (len(counts) != 4 or min(counts) < fewest):
+                raise ValueError(f"model.backbone.{name} is {counts}, expected none or four of at least {fewest}")
         if self.slow_stride % self.speed_ratio:
             raise ValueError(
                 f"model.backbone.slow_stride {self.slow_stride} is not a multiple of speed_ratio {self.speed_ratio}"
