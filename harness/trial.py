@@ -106,6 +106,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
     import torch
 
     from harness.memory.measure import meter_for
+    from harness.training.extract import features_folder
     from harness.training.loop import Fit, Places, fit
     from harness.training.report import Interrupted
 
@@ -119,6 +120,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         device=job.device,
         threads=job.threads,
         data_workers=job.data_workers,
+        features=features_folder(job.results),
     )
     job.work.mkdir(parents=True, exist_ok=True)
     meter = meter_for(job.device)

@@ -27,11 +27,13 @@ from torch.utils.data import Dataset as TorchDataset
 from harness.config import DataConfig, WindowConfig
 from harness.data.augment import augment, centre_view, draw_augmentation
 from harness.data.datasets import Dataset, Video
+from harness.data.features import FeatureStore
 from harness.data.sampling import (
     Stretch,
     cell_mask,
     frame_indices,
     kept_share,
+    on_cells,
     random_truncation,
     sliding_windows,
     to_grid,
@@ -71,7 +73,8 @@ class Unreadable:
 class Batch:
     """Windows as the network takes them. Actions are padded with segment (0, 0) and label -1."""
 
-    frames: UInt8[Tensor, "b 3 f h w"]
+    inputs: UInt8[Tensor, "b 3 f h w"] | Float[Tensor, "b c t"]
+    """RGB frames; where features were extracted before, those."""
     mask: Bool[Tensor, "b t"]
     """False: the cell is past the end of the video."""
     segments: Float[Tensor, "b n 2"]
@@ -92,7 +95,7 @@ class Batch:
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
             self,
-            frames=change(self.frames),
+            inputs=change(self.inputs),
             mask=change(self.mask),
             segments=change(self.segments),
             labels=change(self.labels),
@@ -152,6 +155,7 @@ def train_loader(
     pin_memory: bool = False,
     read_timeout_s: float = READ_TIMEOUT_S,
     unreadable: dict[str, str] | None = None,
+    features: FeatureStore | None = None,
 ) -> WindowLoader:
     """Load one epoch of training windows, one per video and repeat, in random order.
 
@@ -172,6 +176,7 @@ def train_loader(
         read_timeout_s: Longest silence of the decoder before a video is given up.
         unreadable: Videos given up earlier, by id; they are not tried again, and new ones are added. Share one dict
             over the epochs of a run.
+        features: Load these instead of frames; windows then start where a cell of the whole video does.
 
     Raises:
         ValueError: too few samples for a batch, or a batch that the ranks cannot share equally.
@@ -195,6 +200,7 @@ def train_loader(
         epoch=epoch,
         read_timeout_s=read_timeout_s,
         known_unreadable=dict(unreadable),
+        features=features,
     )
     order = np.random.default_rng([_ORDER, seed, epoch]).permutation(total).tolist()
     batches = [
@@ -214,6 +220,7 @@ def test_loader(
     pin_memory: bool = False,  # noqa: PT028
     read_timeout_s: float = READ_TIMEOUT_S,  # noqa: PT028
     unreadable: dict[str, str] | None = None,  # noqa: PT028
+    features: FeatureStore | None = None,  # noqa: PT028
 ) -> WindowLoader:
     """Load the sliding windows of all test videos, in order; the last batch may be smaller.
 
@@ -227,16 +234,52 @@ def test_loader(
         pin_memory: Put batches in page-locked memory, for CUDA.
         read_timeout_s: Longest silence of the decoder before a window is given up.
         unreadable: As for `train_loader`; a video in it has lost at least one window.
+        features: As for `train_loader`.
     """
+    return stretch_loader(
+        [
+            (video, on_cells(stretch, config.window) if features is not None else stretch)
+            for video in dataset.subset(config.test_subset)
+            for stretch in sliding_windows(video.info.num_frames, config.window, config.test_overlap)
+        ],
+        dataset.classes,
+        config,
+        batch_size=batch_size,
+        rank=rank,
+        world_size=world_size,
+        workers=workers,
+        pin_memory=pin_memory,
+        read_timeout_s=read_timeout_s,
+        unreadable=unreadable,
+        features=features,
+    )
+
+
+def stretch_loader(
+    stretches: Sequence[tuple[Video, Stretch]],
+    classes: tuple[str, ...],
+    config: DataConfig,
+    *,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int = 0,
+    pin_memory: bool = False,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    unreadable: dict[str, str] | None = None,
+    features: FeatureStore | None = None,
+) -> WindowLoader:
+    """Load given stretches of videos without augmentation, in order; arguments as for `test_loader`."""
     if batch_size < 1:
         raise ValueError(f"the test batch size is {batch_size}, expected at least 1")
     unreadable = {} if unreadable is None else unreadable
     source = _TestWindows(
-        dataset.subset(config.test_subset),
-        dataset.classes,
+        stretches,
+        classes,
         config,
         read_timeout_s=read_timeout_s,
         known_unreadable=dict(unreadable),
+        features=features,
     )
     mine = list(range(rank, len(source), world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
@@ -283,7 +326,7 @@ def reading_side(resolution: int) -> int:
 class _Window:
     """One window, before it is joined with others to a batch."""
 
-    frames: UInt8[Tensor, "3 f h w"]
+    inputs: UInt8[Tensor, "3 f h w"] | Float[Tensor, "c t"]
     mask: Bool[Tensor, " t"]
     segments: Float[Tensor, "n 2"]
     labels: Int64[Tensor, " n"]
@@ -314,8 +357,10 @@ class _TrainWindows(TorchDataset[_Loaded]):
         epoch: int,
         read_timeout_s: float,
         known_unreadable: dict[str, str],
+        features: FeatureStore | None,
     ) -> None:
         self._videos = videos
+        self._features = features
         self._targets = [_targets(video, classes) for video in videos]
         self._config = config
         self._total = total
@@ -360,6 +405,12 @@ class _TrainWindows(TorchDataset[_Loaded]):
             min_crop=config.min_crop,
             generator=random,
         )
+        if self._features is not None:
+            stretch = on_cells(stretch, config.window)
+            inputs = _read_features(self._features, video, stretch, config.window)
+            return _window(
+                video, stretch, config.window, inputs, segments[inside], labels[inside], self._room
+            )
         resolution = config.window.resolution
         frames = _read(video, stretch, config.window, reading_side(resolution), self._read_timeout_s)
         generator = torch.Generator().manual_seed(pixels_seed)
@@ -378,23 +429,21 @@ class _TrainWindows(TorchDataset[_Loaded]):
 class _TestWindows(TorchDataset[_Loaded]):
     def __init__(
         self,
-        videos: tuple[Video, ...],
+        windows: Sequence[tuple[Video, Stretch]],
         classes: tuple[str, ...],
         config: DataConfig,
         *,
         read_timeout_s: float,
         known_unreadable: dict[str, str],
+        features: FeatureStore | None,
     ) -> None:
+        self._windows = windows
         self._classes = classes
         self._config = config
         self._read_timeout_s = read_timeout_s
         self._unreadable = known_unreadable
-        self._room = max_actions(videos)
-        self._windows = [
-            (video, stretch)
-            for video in videos
-            for stretch in sliding_windows(video.info.num_frames, config.window, config.test_overlap)
-        ]
+        self._features = features
+        self._room = max_actions([video for video, _ in windows])
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -405,15 +454,21 @@ class _TestWindows(TorchDataset[_Loaded]):
         if video.video_id in self._unreadable:
             return _Loaded(unreadable=())
         try:
-            frames = _read(video, stretch, config.window, config.window.resolution, self._read_timeout_s)
+            inputs = self._inputs(video, stretch)
         except UnreadableVideo as error:
             self._unreadable[video.video_id] = error.reason
             return _Loaded(unreadable=(Unreadable(video_id=video.video_id, reason=error.reason),))
         segments, labels = _targets(video, self._classes)
         inside = kept_share(segments, stretch.start_frame, stretch.num_frames) >= config.min_kept
-        view = centre_view(frames, config.window.resolution)
-        window = _window(video, stretch, config.window, view, segments[inside], labels[inside], self._room)
+        window = _window(video, stretch, config.window, inputs, segments[inside], labels[inside], self._room)
         return _Loaded(window=window, unreadable=())
+
+    def _inputs(self, video: Video, stretch: Stretch) -> Tensor:
+        window = self._config.window
+        if self._features is not None:
+            return _read_features(self._features, video, stretch, window)
+        frames = _read(video, stretch, window, window.resolution, self._read_timeout_s)
+        return centre_view(frames, window.resolution)
 
 
 def _targets(video: Video, classes: tuple[str, ...]) -> tuple[Float[ndarray, "n 2"], Any]:
@@ -431,11 +486,18 @@ def _read(
     return rearrange(torch.from_numpy(frames), "f h w c -> c f h w")
 
 
+def _read_features(
+    features: FeatureStore, video: Video, stretch: Stretch, window: WindowConfig
+) -> Float[Tensor, "c t"]:
+    cells = features.read(video.video_id, stretch.start_frame // window.cell, window.features)
+    return torch.from_numpy(cells).T.contiguous()
+
+
 def _window(
     video: Video,
     stretch: Stretch,
     window: WindowConfig,
-    frames: UInt8[Tensor, "3 f h w"],
+    inputs: Tensor,
     segments: Float[ndarray, "k 2"],
     labels: Any,
     room: int,
@@ -445,7 +507,7 @@ def _window(
     padded_labels = torch.full((room,), -1, dtype=torch.int64)
     padded_labels[: len(labels)] = torch.from_numpy(labels)
     return _Window(
-        frames=frames,
+        inputs=inputs,
         mask=torch.from_numpy(cell_mask(stretch, window)),
         segments=padded_segments,
         labels=padded_labels,
@@ -468,7 +530,7 @@ def _collate(loaded: list[_Loaded]) -> _Loaded:
     if not windows:
         return _Loaded(unreadable=unreadable)
     batch = Batch(
-        frames=torch.stack([window.frames for window in windows]),
+        inputs=torch.stack([window.inputs for window in windows]),
         mask=torch.stack([window.mask for window in windows]),
         segments=torch.stack([window.segments for window in windows]),
         labels=torch.stack([window.labels for window in windows]),

@@ -147,8 +147,12 @@ def trace(config: TrialConfig) -> Prediction:
         # The scaler of fp16 reads its verdict back from the device, which a fake tensor cannot answer; it owns 4 bytes.
         trainee = Trainee.create(detector, config, "cpu", scale=False)
         batch = config.training.batch_size
+        if config.model.tuning == "features":
+            shown = torch.empty(batch, config.model.backbone.channels, window.features)
+        else:
+            shown = torch.empty(batch, 3, window.frames, window.resolution, window.resolution, dtype=torch.uint8)
         inputs = (
-            torch.empty(batch, 3, window.frames, window.resolution, window.resolution, dtype=torch.uint8),
+            shown,
             torch.ones(batch, window.features, dtype=torch.bool),
             torch.zeros(batch, ACTIONS_MULTIPLE, 2),
             torch.zeros(batch, ACTIONS_MULTIPLE, dtype=torch.int64),

@@ -11,6 +11,7 @@ import torch
 
 from harness.config import TrialConfig
 from harness.data.datasets import Dataset, Video
+from harness.data.features import FeatureStore
 from harness.data.loader import Batch, cells_to_seconds, test_loader
 from harness.detection import Detections, Rows, merge_windows, select_candidates, to_rows, write_detections
 from harness.evaluation.average_precision import MapResult, evaluate
@@ -34,16 +35,17 @@ def score(
     places: "Places",
     reporter: Reporter,
     unreadable: dict[str, str],
+    features: FeatureStore | None = None,
 ) -> MapResult:
     """Score the averaged weights on the test subset; every rank returns the same result, rank 0 writes the file.
 
     Videos that turn out unreadable are added to `unreadable` and left out of the ground truth: what was never
-    seen is not a miss of the detector.
+    seen is not a miss of the detector. With `features` the detector is given those instead of frames.
     """
     detector = trainee.detector
     detector.eval()
     with trainee.ema.applied(detector):
-        detections = detect_subset(detector, dataset, config, places, reporter, unreadable)
+        detections = detect_subset(detector, dataset, config, places, reporter, unreadable, features)
     detector.train()
     truth = ground_truth(dataset, config.data.test_subset, leave_out=unreadable)
     if reporter.rank == 0:
@@ -60,6 +62,7 @@ def detect_subset(
     places: "Places",
     reporter: Reporter,
     unreadable: dict[str, str],
+    features: FeatureStore | None = None,
 ) -> dict[str, Rows]:
     """Return the detections of every test video, in the order of the dataset."""
     device = torch.device(places.device)
@@ -71,6 +74,7 @@ def detect_subset(
         world_size=reporter.world_size,
         workers=places.data_workers,
         unreadable=unreadable,
+        features=features,
     )
     videos = {video.video_id: video for video in dataset.subset(config.data.test_subset)}
     windows: dict[str, list[Detections]] = defaultdict(list)
@@ -97,8 +101,8 @@ def detect_batch(
     detector: Detector, batch: Batch, videos: Mapping[str, Video], config: TrialConfig
 ) -> list[tuple[str, Detections]]:
     """Return each window's candidates, in seconds of its video."""
-    with autocast(config.training.precision, batch.frames.device.type):
-        raw = detector.detect(batch.frames, batch.mask)
+    with autocast(config.training.precision, batch.inputs.device.type):
+        raw = detector.detect(batch.inputs, batch.mask)
     segments, scores, valid = (
         raw.segments.float().cpu().numpy(),
         raw.scores.float().cpu().numpy(),

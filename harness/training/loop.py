@@ -1,6 +1,6 @@
 """The training loop, read top to bottom: build, restore, train, save, test.
 
-    dataset -> windows -> batches -> train_step ... -> averaged weights -> test windows -> detections -> mAP
+    dataset (-> offline features) -> windows -> batches -> train_step ... -> averaged weights -> test windows -> detections -> mAP
 
 It knows neither Ray nor tables. What it has to say goes through a `Reporter`; what it needs to find is in
 `Places`. Everything random derives from the trial's seed and the position, so a run that was killed and resumed
@@ -22,6 +22,7 @@ from harness.data.loader import Batch, train_loader
 from harness.evaluation.average_precision import MapResult
 from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from harness.training.distributed import any_rank, broadcast_parameters
+from harness.training.extract import ensure_features
 from harness.training.infer import score
 from harness.training.optim import learning_rate_factor, set_learning_rate
 from harness.training.report import Interrupted, Meter, Reporter
@@ -45,6 +46,8 @@ class Places:
     """Threads of one operator on the CPU."""
     data_workers: int = 0
     """Decoding processes; 0 decodes in the training process."""
+    features: Path | None = None
+    """Folder for features that trials share; None: this trial's own."""
 
 
 @dataclass
@@ -96,6 +99,9 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
     position = load_checkpoint(checkpoint, trainee, digest=identity) if checkpoint.is_file() else Position()
     curve = _read_curve(curve_path, position.epoch)
     unreadable: dict[str, str] = {}
+    features = (
+        ensure_features(config, places, dataset, reporter, unreadable) if config.model.tuning == "features" else None
+    )
     step_times: list[float] = []
     wait_seconds, seconds_before = 0.0, position.seconds
     started = time.perf_counter()
@@ -113,6 +119,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             workers=places.data_workers,
             first_batch=position.step,
             unreadable=unreadable,
+            features=features,
         )
         sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         steps_per_epoch = position.step + len(loader)
@@ -149,7 +156,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
         )
 
     test_start = time.perf_counter()
-    result = score(trainee, dataset, config, places, reporter, unreadable)
+    result = score(trainee, dataset, config, places, reporter, unreadable, features)
     reporter.report({"map_avg": result.map_avg, "peak_bytes": _peak(meter)})
     return Fit(
         result=result,
@@ -174,7 +181,7 @@ def prepare_detector(config: TrialConfig, places: Places) -> Detector:
         resolution=config.data.window.resolution,
         engine=config.engine,
     )
-    if places.weights is not None:
+    if places.weights is not None and detector.backbone is not None:
         load_videomae(detector.backbone, places.weights)
     return detector
 
@@ -185,7 +192,7 @@ def _on_device(loader: Iterable[Batch], device: torch.device) -> Iterator[Batch]
 
 
 def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    return batch.frames, batch.mask, batch.segments, batch.labels
+    return batch.inputs, batch.mask, batch.segments, batch.labels
 
 
 def _peak(meter: Meter) -> int | None:

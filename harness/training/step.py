@@ -39,13 +39,13 @@ class Trainee:
 
 
 def train_step(
-    trainee: Trainee, frames: Tensor, mask: Tensor, segments: Tensor, labels: Tensor, config: TrialConfig
+    trainee: Trainee, inputs: Tensor, mask: Tensor, segments: Tensor, labels: Tensor, config: TrialConfig
 ) -> dict[str, Tensor]:
     """Do forward, backward, gradient averaging and clipping, optimiser step and EMA; return detached losses.
 
     Args:
         trainee: what is trained.
-        frames: uint8 (batch, 3, frames, height, width).
+        inputs: uint8 frames (batch, 3, frames, height, width), or float features (batch, channels, features).
         mask: bool (batch, features), true where a feature cell shows real video.
         segments: float32 (batch, actions, 2), in feature cells.
         labels: int64 (batch, actions), -1 where there is no action.
@@ -53,8 +53,8 @@ def train_step(
     """
     training = config.training
     trainee.optimizer.zero_grad(set_to_none=True)
-    with autocast(training.precision, frames.device.type):
-        losses = trainee.detector.loss(frames, mask, segments, labels)
+    with autocast(training.precision, inputs.device.type):
+        losses = trainee.detector.loss(inputs, mask, segments, labels)
     scaler = trainee.scaler
     total = losses["loss"] if scaler is None else scaler.scale(losses["loss"])
     total.backward()

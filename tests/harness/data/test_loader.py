@@ -49,7 +49,7 @@ def dataset(prepared: Dataset, tmp_path: Path) -> Dataset:
 def same(one: Sequence[Batch], other: Sequence[Batch]) -> bool:
     return len(one) == len(other) and all(
         a.windows == b.windows
-        and torch.equal(a.frames, b.frames)
+        and torch.equal(a.inputs, b.inputs)
         and torch.equal(a.mask, b.mask)
         and torch.equal(a.segments, b.segments)
         and torch.equal(a.labels, b.labels)
@@ -83,9 +83,9 @@ def test_batches_have_the_shapes_of_the_config(dataset: Dataset, data_config: Da
     batches = list(loaded)
     assert len(loaded) == len(batches) == 4
     for batch in batches:
-        assert batch.frames.shape == (2, 3, 32, 16, 16)
-        assert batch.frames.dtype == torch.uint8
-        assert batch.frames.is_contiguous()
+        assert batch.inputs.shape == (2, 3, 32, 16, 16)
+        assert batch.inputs.dtype == torch.uint8
+        assert batch.inputs.is_contiguous()
         assert batch.mask.shape == (2, 16)
         assert batch.mask.dtype == torch.bool
         assert batch.segments.shape == (2, 16, 2)
@@ -111,8 +111,8 @@ def test_ranks_share_the_batches_of_one_process(dataset: Dataset, data_config: D
     alone = train(dataset, data_config, batch_size=4)
     ranks = [train(dataset, data_config, batch_size=4, rank=rank, world_size=2) for rank in (0, 1)]
     for whole, *parts in zip(alone, *ranks, strict=True):
-        joined = torch.stack([part.frames for part in parts], dim=1).flatten(0, 1)
-        assert torch.equal(whole.frames, joined)
+        joined = torch.stack([part.inputs for part in parts], dim=1).flatten(0, 1)
+        assert torch.equal(whole.inputs, joined)
         assert {w for part in parts for w in part.windows} == set(whole.windows)
 
 
@@ -164,7 +164,7 @@ def test_test_pixels_are_the_centre_of_the_right_frames(dataset: Dataset, data_c
         last = video.info.num_frames - 1
         indices = [min(window.start_frame + 2 * i, last) for i in range(32)]
         frames = read_frames(video.path, indices)
-        seen = batch.frames[row].float().mean(dim=(0, 2, 3)).numpy()
+        seen = batch.inputs[row].float().mean(dim=(0, 2, 3)).numpy()
         np.testing.assert_allclose(seen, frames[:, :, 16:48].mean(axis=(1, 2, 3)), atol=1)
 
 
@@ -183,7 +183,7 @@ def test_without_augmentation_training_sees_the_video_itself(dataset: Dataset, d
         for row, window in enumerate(batch.windows):
             video = next(v for v in dataset.videos if v.video_id == window.video_id)
             first = read_frames(video.path, [window.start_frame])[0]
-            assert abs(float(batch.frames[row, :, 0].float().mean()) - first.mean()) < 1
+            assert abs(float(batch.inputs[row, :, 0].float().mean()) - first.mean()) < 1
 
 
 def test_more_frames_and_pixels_see_the_same_stretches(dataset: Dataset, data_config: DataConfig) -> None:

@@ -73,11 +73,11 @@ def test_training_batches_show_every_readable_file(real: Dataset, config: DataCo
     windows = [window for batch in batches for window in batch.windows]
     assert {window.video_id for window in windows} == set(TRAINING) - {"decord__corrupted", "torchcodec__av1_video"}
     for batch in batches:
-        assert batch.frames.shape == (2, 3, 32, 32, 32)
+        assert batch.inputs.shape == (2, 3, 32, 32, 32)
         assert not batch.unreadable
         # Every window was drawn around an action.
         assert (batch.labels[:, 0] >= 0).all()
-        spread = batch.frames.float().std(dim=(1, 2, 3, 4))
+        spread = batch.inputs.float().std(dim=(1, 2, 3, 4))
         assert (spread > 1).all()
 
 
@@ -110,4 +110,4 @@ def test_an_action_whole_in_a_window_returns_exactly(real: Dataset, config: Data
             )
             # Past a short video's end the last frame is repeated.
             last = int(np.ceil((video.info.num_frames - 1) / wide.window.stride))
-            assert torch.equal(batch.frames[row, :, last], batch.frames[row, :, -1])
+            assert torch.equal(batch.inputs[row, :, last], batch.inputs[row, :, -1])

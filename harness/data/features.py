@@ -1,0 +1,71 @@
+"""Features on disk: one array per video, one vector per feature cell of the whole video.
+
+    folder/<key>/<video id>.npy      float32 (cells, channels); cell k covers frames k * cell ... (k + 1) * cell - 1
+
+`key` names everything that decides the numbers, so trials that differ in head, learning rate or seed share them.
+"""
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from harness.config import TrialConfig, digest_of, flatten
+
+DECISIVE = ("data.fingerprint", "data.window.", "model.backbone.", "model.weights", "model.representation.")
+"""Config paths that decide a video's features; besides the precision they are computed in."""
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """The features of one data set from one backbone."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, config: TrialConfig, root: Path) -> "FeatureStore":
+        """Return the store below `root` that belongs to a trial."""
+        return cls(root / digest_of(_decisive(flatten(config))))
+
+    def path(self, video_id: str) -> Path:
+        """Return a video's file; an id with characters that a file name cannot have is escaped."""
+        return self.folder / f"{quote(video_id, safe=' ()+,=@[]')}.npy"
+
+    def __contains__(self, video_id: str) -> bool:
+        """Return whether a video has been extracted."""
+        return self.path(video_id).is_file()
+
+    def write(self, video_id: str, features: Float[ndarray, "cells channels"]) -> None:
+        """Write a video's features; the file appears whole or not at all, whoever else writes it too."""
+        path = self.path(video_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, features)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def read(self, video_id: str, first: int, count: int) -> Float[ndarray, "count channels"]:
+        """Return `count` cells from cell `first` on; past the video's end they are zero."""
+        stored = np.load(self.path(video_id), mmap_mode="r")
+        found = stored[first : first + count]
+        cells = np.zeros((count, stored.shape[1]), dtype=np.float32)
+        cells[: len(found)] = found
+        return cells
+
+
+def _decisive(flat: Mapping[str, Any]) -> dict[str, Any]:
+    # Random weights come from the seed.
+    paths = (*DECISIVE, "training.precision", *(() if flat["model.weights"] else ("seed",)))
+    return {path: value for path, value in flat.items() if path.startswith(paths)}
