@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.analysis.names import short_name, value_name
+from harness.analysis.amounts import memory_unit
+from harness.analysis.names import short_names, value_name
 from harness.analysis.summary import Group
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-MIB = 2**20
 
 
 def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
@@ -19,9 +18,10 @@ def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
 
     table = Table(title=title or None, caption=_caption(groups), title_justify="left", caption_justify="left")
     axes = list(groups[0].values) if groups else []
-    for axis in axes:
-        table.add_column(short_name(axis), justify="right", no_wrap=True)
-    for head in ("mAP %", "peak MiB\npredicted", "peak MiB\nmeasured", "seconds"):
+    unit = memory_unit(peak for group in groups for peak in (group.peak_bytes, group.predicted_peak_bytes))
+    for name in short_names(axes).values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for head in ("mAP %", f"peak {unit.name}\npredicted", f"peak {unit.name}\nmeasured", "seconds"):
         table.add_column(head, justify="right", no_wrap=True)
     top = max((group.map_avg.mean for group in groups if group.map_avg), default=None)
     for group in groups:
@@ -29,8 +29,8 @@ def trial_table(groups: Sequence[Group], *, title: str = "") -> "Table":
         cells = [
             *(value_name(axis, group.values[axis]) for axis in axes),
             group.map_avg.in_percent() if group.map_avg else _ends(group),
-            _mib(group.predicted_peak_bytes),
-            _mib(group.peak_bytes),
+            unit.text(group.predicted_peak_bytes),
+            unit.text(group.peak_bytes),
             "" if group.total_seconds is None else f"{group.total_seconds:,.1f}",
         ]
         # Text, not markup: a class or a backbone may be called [bold].
@@ -45,7 +45,3 @@ def _caption(groups: Sequence[Group]) -> str | None:
 
 def _ends(group: Group) -> str:
     return ", ".join(state.replace("_", " ") for state in sorted(group.states))
-
-
-def _mib(num_bytes: int | None) -> str:
-    return "" if num_bytes is None else f"{num_bytes / MIB:,.1f}"

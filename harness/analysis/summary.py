@@ -105,13 +105,17 @@ def summarise(rows: Rows, axes: Sequence[str]) -> tuple[Group, ...]:
 
     Only trials that finished or were stopped early count for mAP; peak memory is taken wherever it was measured.
     """
+    return tuple(
+        _group(dict(zip(axes, point, strict=True)), members) for point, members in settings(rows, axes).items()
+    )
+
+
+def settings(rows: Rows, axes: Sequence[str]) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    """Return the rows of each combination of the axes' values, in the order of `summarise`."""
     members: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in _listed(rows):
         members.setdefault(tuple(_hashable(row[axis]) for axis in axes), []).append(row)
-    return tuple(
-        _group(dict(zip(axes, point, strict=True)), members[point])
-        for point in sorted(members, key=lambda point: [_sortable(value) for value in point])
-    )
+    return dict(sorted(members.items(), key=lambda item: [_sortable(value) for value in item[0]]))
 
 
 def lines(groups: Sequence[Group], x: str) -> dict[str, tuple[Group, ...]]:
@@ -127,7 +131,7 @@ def compare(rows: Rows, small: Mapping[str, Any], large: Mapping[str, Any]) -> C
     """Return how `large` differs from `small` over the seeds that both have; None when they share none."""
     rows = _listed(rows)
     first, second = (
-        {row["seed"]: row["map_avg"] for row in rows if _scored(row) and _is_at(row, at)} for at in (small, large)
+        {row["seed"]: row["map_avg"] for row in rows if has_result(row) and _is_at(row, at)} for at in (small, large)
     )
     shared = sorted(first.keys() & second.keys())
     if not shared:
@@ -153,8 +157,13 @@ def extremes(groups: Sequence[Group]) -> tuple[dict[str, Any], dict[str, Any]] |
     return (small, large) if differ else None
 
 
+def has_result(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's mAP counts: the trial finished or was stopped early."""
+    return row["state"] in ("finished", "stopped_early") and row.get("map_avg") is not None
+
+
 def _group(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Group:
-    scored = sorted((row for row in rows if _scored(row)), key=lambda row: row["seed"])
+    scored = sorted((row for row in rows if has_result(row)), key=lambda row: row["seed"])
     maps = tuple(row["map_avg"] for row in scored)
 
     def known(name: str) -> list[Any]:
@@ -181,10 +190,6 @@ def _group(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Group:
 
 def _listed(rows: Rows) -> list[Mapping[str, Any]]:
     return rows.to_pylist() if isinstance(rows, pa.Table) else list(rows)  # type: ignore[attr-defined]
-
-
-def _scored(row: Mapping[str, Any]) -> bool:
-    return row["state"] in ("finished", "stopped_early") and row.get("map_avg") is not None
 
 
 def _is_at(row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

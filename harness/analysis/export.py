@@ -1,0 +1,133 @@
+r"""Tables as values, and their text for papers and notes: Markdown and LaTeX (booktabs).
+
+What a cell says and what it is sorted by are kept apart, so that `33.6 ± 2.6` sorts as 33.6. The report's script writes
+the same texts from the page; a browser test holds the two equal.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table for people."""
+
+    key: str
+    """One word, for filters."""
+    head: str
+    """Title, with the unit."""
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a cell."""
+
+    text: str
+    value: float | str | None = None
+    """What it is sorted by, where that is not the text."""
+    best: bool = False
+    """Whether it stands out as the best of its column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table for people."""
+
+    name: str
+    """Identifier and file name."""
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    """What the reader has to know: what ± is, which trials are meant."""
+    ids: tuple[str, ...] = ()
+    """Identity of each row where it has one: the digest of a trial."""
+
+
+LATEX: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "²": r"$^2$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "…": r"\dots{}",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "†": r"\textdagger{}",
+    "→": r"$\rightarrow$",
+}
+"""Characters that LaTeX reads as something else or that its standard fonts lack."""
+MARKDOWN: Mapping[str, str] = {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "*": "\\*", "_": "\\_", "`": "\\`"}
+
+Form = Literal["md", "tex"]
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table as Markdown: title, pipes, note."""
+    marks = ["---:" if column.numeric else ":---" for column in table.columns]
+    heads = [_escaped(column.head, MARKDOWN) for column in table.columns]
+    rows = [[_marked(cell, MARKDOWN, "**{}**") for cell in row] for row in table.rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows)]
+    parts = [f"**{_escaped(table.title, MARKDOWN)}**", "\n".join(lines)]
+    return "\n\n".join([*parts, *([_escaped(table.note, MARKDOWN)] if table.note else [])]) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    r"""Return the table as a LaTeX float; it needs `\usepackage{booktabs}`."""
+    layout = "".join("r" if column.numeric else "l" for column in table.columns)
+    heads = " & ".join(_escaped(column.head, LATEX) for column in table.columns)
+    rows = [" & ".join(_marked(cell, LATEX, "\\textbf{{{}}}") for cell in row) for row in table.rows]
+    caption = _escaped(". ".join(text.rstrip(".") for text in (table.title, table.note) if text), LATEX)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{caption}.}}",
+            rf"\label{{tab:{re.sub(r'[^a-z0-9]+', '-', table.name.lower())}}}",
+            rf"\begin{{tabular}}{{{layout}}}",
+            r"\toprule",
+            rf"{heads} \\",
+            r"\midrule",
+            *(rf"{row} \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+WRITERS: Mapping[Form, Callable[[Table], str]] = {"md": to_markdown, "tex": to_latex}
+
+
+def write_tables(tables: list[Table], folder: Path) -> list[Path]:
+    """Write every table in both forms, `NAME.md` and `NAME.tex`; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in tables:
+        for ending, text in WRITERS.items():
+            path = folder / f"{table.name}.{ending}"
+            path.write_text(text(table), encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _marked(cell: Cell, signs: Mapping[str, str], bold: str) -> str:
+    text = _escaped(cell.text, signs)
+    return bold.format(text) if cell.best and text else text
+
+
+def _escaped(text: str, signs: Mapping[str, str]) -> str:
+    return "".join(signs.get(sign, sign) for sign in " ".join(text.split()))

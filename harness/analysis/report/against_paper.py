@@ -1,0 +1,88 @@
+"""Our numbers beside the paper's, row by row of its tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.export import Cell, Column, Table
+from harness.analysis.names import short_names, value_name
+from harness.analysis.paper import PUBLISHED, Published
+from harness.analysis.report.axes import Row, is_size
+from harness.analysis.report.gather import Report
+from harness.analysis.summary import Group, summarise
+from harness.units import GIB
+
+PAPER_DATA = "thumos14"
+"""The data set of the paper's tables; numbers on other videos are not comparable."""
+
+
+def paper_tables(report: Report) -> list[Table]:
+    """Return one table for each table of the paper that asks what this study asks."""
+    published = PUBLISHED.get(report.study, ())
+    return [
+        _table(name, [row for row in published if row.table == name], report)
+        for name in dict.fromkeys(row.table for row in published)
+    ]
+
+
+def _table(name: str, published: Sequence[Published], report: Report) -> Table:
+    paths = list(dict.fromkeys(path for row in published for path in row.at))
+    heads = short_names(paths)
+    columns = (
+        *(
+            Column(key=heads[path].replace(" ", "_"), head=heads[path], numeric=_numeric(path, published))
+            for path in paths
+        ),
+        Column(key="paper", head="paper mAP %", numeric=True),
+        Column(key="ours", head="our mAP %", numeric=True),
+        Column(key="difference", head="difference", numeric=True),
+        Column(key="paper_gib", head="paper GiB", numeric=True),
+        Column(key="our_gib", head="our GiB", numeric=True),
+    )
+    rows = tuple(
+        (*(_value(path, row.at.get(path)) for path in paths), *_numbers(row, _ours(row.at, report)))
+        for row in published
+    )
+    return Table(
+        name=f"paper-{name.lower().replace(' ', '-')}",
+        title=f"The paper's {name}",
+        columns=columns,
+        rows=rows,
+        note=_note(report),
+    )
+
+
+def _ours(at: Mapping[str, Any], report: Report) -> Group | None:
+    rows = [row for row in report.rows if row["data.name"] == PAPER_DATA and _is_at(row, at)]
+    return summarise(rows, ())[0] if rows else None
+
+
+def _is_at(row: Row, at: Mapping[str, Any]) -> bool:
+    return all(row.get(path) == value for path, value in at.items())
+
+
+def _numbers(row: Published, ours: Group | None) -> tuple[Cell, ...]:
+    score = ours.map_avg if ours else None
+    points = 100 * score.mean - row.map_avg if score else None
+    peak = ours.peak_bytes / GIB if ours and ours.peak_bytes else None
+    return (
+        Cell(f"{row.map_avg:.1f}", row.map_avg),
+        Cell(score.in_percent(), 100 * score.mean) if score else Cell("not run"),
+        Cell(f"{points:+.1f}", points) if points is not None else Cell(""),
+        Cell(f"{row.memory_gib:.1f}", row.memory_gib),
+        Cell(f"{peak:.1f}", peak) if peak is not None else Cell(""),
+    )
+
+
+def _value(path: str, value: Any) -> Cell:
+    return Cell(value_name(path, value), value if is_size(value) else None)
+
+
+def _numeric(path: str, published: Sequence[Published]) -> bool:
+    return all(is_size(row.at.get(path)) for row in published)
+
+
+def _note(report: Report) -> str:
+    data = sorted({row["data.name"] for row in report.rows if row["data.name"]})
+    if data == [PAPER_DATA]:
+        return "ours: mean over seeds at the same setting; the paper trains one video per GPU"
+    return f"these rows are from {', '.join(data) or 'unknown data'}, the paper's from {PAPER_DATA}: nothing to compare"

@@ -1,0 +1,187 @@
+"""The page: one HTML file that needs no other, no server and no network.
+
+summary, tables      plain HTML, readable without JavaScript; tables.js sorts, filters, copies them
+figures              values, packed; figures.js draws them with plotly.js in the colours of the screen
+learning curves      values, packed; learning.js draws those of the trials that the table shows
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+
+from harness.analysis.export import Cell, Column, Table
+from harness.analysis.report import figures
+from harness.analysis.report.against_paper import paper_tables
+from harness.analysis.report.classes import classes_table
+from harness.analysis.report.figures import Figure
+from harness.analysis.report.gather import Report, row_setting
+from harness.analysis.report.html import Html, tag
+from harness.analysis.report.plotly_js import packed_json, plotly_js
+from harness.analysis.report.provenance import provenance_table
+from harness.analysis.report.tables import failures_table, settings_table, trials_table
+from harness.analysis.report.words import sentences
+
+SCRIPTS = ("tables.js", "figures.js", "learning.js", "page.js")
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""Nothing is loaded from anywhere."""
+ROWS_AT_ONCE = 100
+"""Rows that a long table shows before one asks for all."""
+
+
+def render(report: Report, *, refresh_seconds: int | None = None) -> str:
+    """Return the page; with `refresh_seconds` it loads itself anew that often."""
+    drawn = [figure for figure in (draw(report) for draw in _FIGURES) if figure]
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        *([tag("meta", http_equiv="refresh", content=str(refresh_seconds))] if refresh_seconds else []),
+        tag("title", f"{report.title}: report"),
+        tag("style", Html(_asset("report.css"))),
+        Html("<noscript><style>tr[hidden]{display:table-row}.tools,.plot{display:none}</style></noscript>"),
+    )
+    body = tag(
+        "body",
+        tag("main", _header(report, refresh_seconds), *_sections(report, drawn)),
+        tag("script", Html(plotly_js()), type="text/plain", id="plotly-js"),
+        tag("script", Html(packed_json(_document(report, drawn))), type="text/plain", id="report-data"),
+        *(tag("script", Html(_asset(name))) for name in SCRIPTS),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def all_tables(report: Report) -> list[Table]:
+    """Return every table of the page, in its order."""
+    optional = [failures_table(report), classes_table(report)]
+    shown = [settings_table(report), *paper_tables(report), trials_table(report)]
+    return [*shown, *(table for table in optional if table), provenance_table(report)]
+
+
+_FIGURES = (figures.bubbles, figures.curves, figures.front, figures.predictions, figures.deviations)
+
+
+def _header(report: Report, refresh_seconds: int | None) -> Html:
+    written = f"written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    live = f"; loads itself anew every {refresh_seconds} s while the study runs" if refresh_seconds else ""
+    name = f"study {report.study}, " if report.title != report.study else ""
+    return tag("header", tag("h1", report.title), tag("p", f"{name}{written}{live}", class_="muted"))
+
+
+def _sections(report: Report, drawn: Sequence[Figure]) -> list[Html]:
+    by_name = {figure.name: figure for figure in drawn}
+    found = [
+        _section("summary", "Summary", tag("ul", *(tag("li", text) for text in sentences(report)))),
+        *([_figure(by_name["bubbles"])] if "bubbles" in by_name else []),
+        _table_section(settings_table(report)),
+        *(_table_section(table) for table in paper_tables(report)),
+        *(_figure(by_name[name]) for name in ("curves", "pareto") if name in by_name),
+    ]
+    memory = [by_name[name] for name in ("predictions", "deviations") if name in by_name]
+    if memory:
+        found.append(tag("div", *map(_figure, memory), class_="pair"))
+    found.append(_table_section(trials_table(report)))
+    if report.curves:
+        found.append(_learning())
+    for table in (failures_table(report), classes_table(report), provenance_table(report)):
+        if table:
+            found.append(_table_section(table))
+    return found
+
+
+def _section(name: str, title: str, *children: Html) -> Html:
+    return tag("section", tag("h2", title), *children, id=name)
+
+
+def _figure(figure: Figure) -> Html:
+    plot = tag("div", class_="plot", data_figure=figure.name, role="img", aria_label=figure.title)
+    return _section(f"figure-{figure.name}", figure.title, plot, tag("p", figure.caption, class_="caption"))
+
+
+def _learning() -> Html:
+    chosen = tag("label", "measure ", tag("select", id="learning-measure"), class_="tools")
+    plot = tag("div", class_="plot", id="learning", role="img", aria_label="Learning curves")
+    caption = (
+        "The trials that stand first in the table above, as it is sorted and filtered; trials of one setting share a "
+        "colour."
+    )
+    return _section("figure-learning", "Learning curves", chosen, plot, tag("p", caption, class_="caption"))
+
+
+def _table_section(table: Table) -> Html:
+    tools = tag(
+        "div",
+        *([_filter(table)] if len(table.rows) > 5 and table.name != "provenance" else []),
+        tag("span", class_="count"),
+        *(tag("button", f"copy {form}", type="button", data_copy=form) for form in ("Markdown", "LaTeX")),
+        class_="tools",
+    )
+    heads = [
+        tag(
+            "th",
+            tag("button", column.head, type="button"),
+            scope="col",
+            class_="number" if column.numeric else None,
+            data_key=column.key,
+        )
+        for column in table.columns
+    ]
+    ids = table.ids or (None,) * len(table.rows)
+    rows = [
+        _row(table.columns, row, name, index) for index, (row, name) in enumerate(zip(table.rows, ids, strict=True))
+    ]
+    body = tag(
+        "table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), data_table=table.name, data_title=table.title
+    )
+    return _section(
+        f"table-{table.name}",
+        table.title,
+        tools,
+        tag("div", body, class_="wide"),
+        *([tag("p", f"{table.note}.", class_="caption", data_note=table.note)] if table.note else []),
+    )
+
+
+def _filter(table: Table) -> Html:
+    numeric = next((column.key for column in table.columns if column.key == "map"), None) or next(
+        (column.key for column in table.columns if column.numeric), None
+    )
+    example = f"filter: words, or {numeric}>30" if numeric else "filter: words"
+    return tag("input", type="search", placeholder=example, aria_label=f"filter {table.title}")
+
+
+def _row(columns: Sequence[Column], row: Sequence[Cell], identity: str | None, index: int) -> Html:
+    cells = [
+        tag(
+            "td",
+            tag("strong", cell.text) if cell.best else cell.text,
+            class_="number" if column.numeric else None,
+            data_v=None
+            if cell.value is None
+            else f"{cell.value:.12g}"
+            if isinstance(cell.value, float)
+            else str(cell.value),
+        )
+        for column, cell in zip(columns, row, strict=True)
+    ]
+    return tag("tr", *cells, data_id=identity, hidden=index >= ROWS_AT_ONCE)
+
+
+def _document(report: Report, drawn: Sequence[Figure]) -> dict[str, object]:
+    names = {row["digest"]: row["trial"] for row in report.rows}
+    settings = {row["digest"]: row_setting(row, report.axes.paths) for row in report.rows}
+    return {
+        "figures": {figure.name: {"data": figure.traces, "layout": figure.layout} for figure in drawn},
+        "learning": [
+            {"id": digest, "trial": names[digest], "setting": settings[digest], "curves": curve}
+            for digest, curve in report.curves.items()
+        ],
+        "rowsAtOnce": ROWS_AT_ONCE,
+    }
+
+
+@cache
+def _asset(name: str) -> str:
+    return (resources.files("harness.analysis.report") / "assets" / name).read_text(encoding="utf-8")

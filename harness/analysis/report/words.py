@@ -1,0 +1,110 @@
+"""The study in sentences: what was run, what is best, what the curves say, what to distrust."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.analysis.fits import PowerLaw
+from harness.analysis.names import short_name
+from harness.analysis.report.figures.memory import compared, deviation
+from harness.analysis.report.gather import Report
+from harness.analysis.report.pareto import on_front
+from harness.analysis.report.provenance import mixed
+from harness.analysis.summary import Group, compare, extremes
+from harness.units import format_bytes
+
+MOST_NAMED = 6
+"""Settings that a sentence lists."""
+
+
+def sentences(report: Report) -> list[str]:
+    """Return the summary, most important first, each a full sentence."""
+    found = [_run(report)]
+    if report.scored:
+        found += [_best(report), *_ends(report), *_curves(report), *_front(report)]
+    found += [*_memory(report), *_warnings(report)]
+    return [f"{text[0].upper()}{text[1:].rstrip('.')}." for text in found]
+
+
+def _run(report: Report) -> str:
+    counts = Counter(row["state"].replace("_", " ") for row in report.rows)
+    ends = ", ".join(f"{times} {state}" for state, times in counts.most_common())
+    settings = len(report.groups)
+    tied = [f"{short_name(path)} with {short_name(to)}" for path, to in report.axes.tied.items() if _is_told(path)]
+    also = f"; {', '.join(tied)} change together" if tied else ""
+    return f"{_many(len(report.rows), 'trial')} of {_many(settings, 'setting')}: {ends}{also}"
+
+
+def _is_told(path: str) -> bool:
+    return path not in ("data.fingerprint", "model.weights")
+
+
+def _best(report: Report) -> str:
+    best = report.scored[0]
+    assert best.map_avg is not None
+    peak = f", peak memory {format_bytes(best.peak_bytes)}" if best.peak_bytes else ""
+    score = f"{best.map_avg.in_percent()} % mAP ({best.map_avg.explained()}){peak}"
+    return f"best is {best.name} with {score}" if best.name else f"the setting reaches {score}"
+
+
+def _ends(report: Report) -> Iterator[str]:
+    ends = extremes(report.scored)
+    comparison = compare(report.rows, *ends) if ends else None
+    if comparison:
+        yield comparison.in_words()
+
+
+def _curves(report: Report) -> Iterator[str]:
+    for name, fit in report.fits.items():
+        yield fit.in_words() if name == "all trials" else f"{name}: {fit.in_words()}"
+
+
+def _front(report: Report) -> Iterator[str]:
+    best = on_front(report.scored)
+    if len(best) < 1 or len(report.scored) < 2:
+        return
+    listed = "; ".join(_with_peak(group) for group in best[:MOST_NAMED])
+    more = f"; and {len(best) - MOST_NAMED} more" if len(best) > MOST_NAMED else ""
+    known = sum(1 for group in report.scored if group.peak_bytes)
+    yield f"{len(best)} of {known} settings are on the Pareto front of mAP and memory: {listed}{more}"
+
+
+def _with_peak(group: Group) -> str:
+    assert group.map_avg is not None
+    return f"{group.name} ({100 * group.map_avg.mean:.1f} % at {format_bytes(group.peak_bytes)})"
+
+
+def _memory(report: Report) -> Iterator[str]:
+    rows = compared(report)
+    if rows:
+        largest = max(abs(deviation(row)) for row in rows)
+        yield f"peak memory was predicted within {largest:.2f} % on all {len(rows)} trials that measured it"
+    lost = [row for row in report.rows if row["state"] in ("too_large", "out_of_memory")]
+    if lost:
+        kinds = Counter(row["state"].replace("_", " ") for row in lost)
+        yield "no result for want of memory: " + ", ".join(f"{_many(n, 'trial')} {kind}" for kind, n in kinds.items())
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    different = mixed(report)
+    if different:
+        yield f"with care: the trials come from {' and '.join(different)}"
+    if any(row["git_dirty"] for row in report.rows):
+        yield "with care: some trials ran code with changes that were not committed"
+    if report.scored and all(group.map_avg and group.map_avg.n == 1 for group in report.scored):
+        yield "with care: every setting has a single seed, so differences may be chance"
+    if report.skipped:
+        yield f"with care: {_many(len(report.skipped), 'file')} could not be read and are left out (see provenance)"
+    unreadable = max((row["num_unreadable_videos"] or 0 for row in report.rows), default=0)
+    if unreadable:
+        yield f"with care: {_many(unreadable, 'video')} could not be read and were left out of training or test"
+    unproven = [name for name, fit in report.fits.items() if isinstance(fit, PowerLaw) and _includes_zero(fit)]
+    if unproven:
+        yield f"with care: a gain from more {short_name(report.x or '')} is not established for {', '.join(unproven)}"
+
+
+def _includes_zero(fit: PowerLaw) -> bool:
+    return fit.c_interval is not None and fit.c_interval[1] >= 0
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s'[: number != 1]}"

@@ -1,0 +1,74 @@
+"""From a results folder to report.html: which studies there are, and a file that is there whole or not at all."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.analysis.report.gather import Report, gather
+from harness.analysis.report.page import render
+
+REPORT_NAME = "report.html"
+
+
+def write_report(
+    folder: Path | str,
+    path: Path | str | None = None,
+    *,
+    title: str | None = None,
+    x: str | None = None,
+    by: str | None = None,
+    refresh_seconds: int | None = None,
+) -> list[Path]:
+    """Write a report for each study whose tables are in the folder and return the files.
+
+    Args:
+        folder: A study's folder.
+        path: File to write; None for report.html in the folder. Where the folder holds several studies their names
+            are put between the file's name and its ending.
+        title: Of the page; the study's name when None.
+        x: Config path of the horizontal axis; chosen from what varies when None.
+        by: Config path that colours tell apart; likewise.
+        refresh_seconds: The page loads itself anew this often, for a study that is running.
+
+    Raises:
+        ValueError: the folder holds no results, or `x` or `by` is no config path.
+    """
+    reports = gather(Path(folder), title=title, x=x, by=by)
+    target = Path(path) if path is not None else Path(folder) / REPORT_NAME
+    return [
+        save(render(report, refresh_seconds=refresh_seconds), place)
+        for report, place in zip(reports, _places(reports, target), strict=True)
+    ]
+
+
+def study_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders at or below `root` that hold a study's tables, except what `--fresh` set aside."""
+    from harness.tables.query import ARCHIVE_FOLDER
+    from harness.tables.write import CURVES_FOLDER
+
+    folders = {path.parent for path in root.rglob("*.parquet")}
+    for folder in sorted(folders):
+        if folder.name != CURVES_FOLDER and ARCHIVE_FOLDER not in folder.relative_to(root).parts:
+            yield folder
+
+
+def save(text: str, path: Path) -> Path:
+    """Write a text under another name first: who opens or reloads `path` sees the old page or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _places(reports: tuple[Report, ...], target: Path) -> list[Path]:
+    if len(reports) == 1:
+        return [target]
+    # A study's name comes out of a table: it must not lead out of the folder.
+    names = [re.sub(r"[^\w.-]+", "_", report.study) for report in reports]
+    return [target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names]
