@@ -6,6 +6,8 @@ Cells where the mask is False are padding: they are zeroed after every step, so 
 neighbours. Sequences are (batch, channel, time) and masks (batch, time).
 """
 
+from itertools import pairwise
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -13,7 +15,7 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.config import ActionFormerConfig
+from models.config import ActionFormerConfig, TriDetConfig
 
 CONV_NORM_EPS = 1e-6
 BLOCK_NORM_EPS = 1e-5
@@ -42,6 +44,12 @@ class MaskedConv(nn.Module):
         """Return the activated cells."""
         valid = mask[:, None]
         return F.relu(self.norm(self.conv(cells) * valid)) * valid
+
+
+def embedding_convs(config: ActionFormerConfig | TriDetConfig, channels: int) -> nn.ModuleList:
+    """Return the convolutions that bring features of `channels` to the pyramid's width."""
+    widths = [channels, *[config.width] * config.embed_layers]
+    return nn.ModuleList(MaskedConv(before, after) for before, after in pairwise(widths))
 
 
 def full_attention(
@@ -174,27 +182,18 @@ class PyramidBlock(nn.Module):
         return cells + self.scale2(self.mlp(self.norm2(cells)) * valid), mask
 
 
-class TemporalPyramid(nn.Module):
-    """Features of a window at full resolution and at every halving of it."""
+class Pyramid(nn.Module):
+    """Features of a window at full resolution and at every halving of it, whatever its blocks are made of."""
 
     positions: Tensor | None
 
-    def __init__(self, config: ActionFormerConfig, channels: int, positions: Tensor | None = None) -> None:
-        """Build embedding, stem and branch; `positions` (time, channel) are added before the stem."""
+    def __init__(
+        self, *, embedding: nn.ModuleList, stem: nn.ModuleList, branch: nn.ModuleList, positions: Tensor | None
+    ) -> None:
+        """Join the parts; `positions` (time, channel) are added before the stem."""
         super().__init__()
-        self.embedding = nn.ModuleList(
-            MaskedConv(config.width if index else channels, config.width) for index in range(config.embed_layers)
-        )
-        self.stem = nn.ModuleList(
-            PyramidBlock(config, stride=1, window=config.window_at(0)) for _ in range(config.stem_layers)
-        )
-        self.branch = nn.ModuleList(
-            PyramidBlock(config, stride=2, window=config.window_at(level)) for level in range(1, config.levels)
-        )
+        self.embedding, self.stem, self.branch = embedding, stem, branch
         self.register_buffer("positions", positions, persistent=False)
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d) and module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     def forward(
         self, features: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]
@@ -220,3 +219,22 @@ class TemporalPyramid(nn.Module):
             return table[:, :, :length]
         # A longer sequence than trained on stretches the table, as ActionFormer does at inference.
         return F.interpolate(table, size=length, mode="linear", align_corners=False)
+
+
+class TemporalPyramid(Pyramid):
+    """The pyramid of transformer blocks."""
+
+    def __init__(self, config: ActionFormerConfig, channels: int, positions: Tensor | None = None) -> None:
+        """Build embedding, stem and branch; `positions` (time, channel) are added before the stem."""
+        embedding = embedding_convs(config, channels)
+        stem = (PyramidBlock(config, stride=1, window=config.window_at(0)) for _ in range(config.stem_layers))
+        branch = (PyramidBlock(config, stride=2, window=config.window_at(level)) for level in range(1, config.levels))
+        super().__init__(
+            embedding=embedding,
+            stem=nn.ModuleList(stem),
+            branch=nn.ModuleList(branch),
+            positions=positions,
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d) and module.bias is not None:
+                nn.init.zeros_(module.bias)
