@@ -1,6 +1,10 @@
-"""Losses per element; the caller chooses which elements count and what the sum is divided by."""
+"""Losses per element; the caller chooses which elements count and what the sum is divided by.
 
-from jaxtyping import Float
+The two balanced losses are means already: what they balance is the whole batch.
+"""
+
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,3 +24,49 @@ def sigmoid_focal_loss(
 def diou_loss(predicted: Float[Tensor, "*shape 2"], truth: Float[Tensor, "*shape 2"]) -> Float[Tensor, "*shape"]:
     """Return 1 - DIoU of each predicted segment and its own ground truth, in [0, 2)."""
     return 1 - diou(predicted, truth)
+
+
+def balanced_bce_loss(
+    logits: Float[Tensor, "*shape"], positive: Bool[Tensor, "*shape"], counted: Bool[Tensor, "*shape"]
+) -> Float[Tensor, ""]:
+    """Return the mean binary cross-entropy of the counted elements, in which both kinds weigh half (BMN, G-TAD).
+
+    A plain mean if there is only one kind; 0 if nothing counts. Taken from logits: the published form, from
+    probabilities, is refused under autocast.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+    num_positive = (positive & counted).sum()
+    num_negative = (~positive & counted).sum()
+    num_counted = (num_positive + num_negative).clamp(min=1)
+    both = (num_positive > 0) & (num_negative > 0)
+    half = num_counted.to(logits.dtype) / 2
+    weight = torch.where(positive, half / num_positive.clamp(min=1), half / num_negative.clamp(min=1))
+    return (entropy * torch.where(both, weight, 1.0) * counted).sum() / num_counted
+
+
+def balanced_l2_loss(
+    values: Float[Tensor, "*shape"],
+    targets: Float[Tensor, "*shape"],
+    counted: Bool[Tensor, "*shape"],
+    *,
+    low: float = 0.3,
+    high: float = 0.7,
+) -> Float[Tensor, ""]:
+    """Return the mean squared error over all high targets and about as many medium and low ones (BMN, G-TAD).
+
+    Each medium or low element stays with the probability that evens the groups, drawn anew with torch's generator (on
+    the CPU the published code's very draws). Without a high target everything counts. Where the medium or low group is
+    smaller than the high one all of it counts; the published code then takes all elements of the other groups too.
+    """
+    groups = [
+        (targets > high) & counted,
+        (targets <= high) & (targets > low) & counted,
+        (targets <= low) & counted,
+    ]
+    num_high = groups[0].sum()
+    chosen = groups[0]
+    for group in groups[1:]:
+        share = num_high / group.sum()
+        chosen = chosen | (group & (torch.rand(targets.shape, device=targets.device) > 1 - share))
+    chosen = torch.where(num_high > 0, chosen, counted)
+    return ((values - targets).square() * chosen).sum() / chosen.sum().clamp(min=1)
