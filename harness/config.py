@@ -17,10 +17,10 @@ from models.config import (
     BACKBONES,
     ActionFormerConfig,
     AdapterConfig,
+    BackboneConfig,
     DetectorConfig,
     EngineConfig,
     GTADConfig,
-    HeadConfig,
     RepresentationConfig,
     TriDetConfig,
 )
@@ -267,9 +267,26 @@ def unflatten(flat: Mapping[str, Any], kind: type[T] = TrialConfig) -> T:  # typ
     return kind(**values)
 
 
+_ABSENT = object()
+ADDED: dict[str, Any] = {
+    "model.representation.kind": "frame",
+    "model.representation.snippet_frames": 16,
+    "model.representation.snippet_stride": 4,
+    "model.adapter.spatial_kernel": 1,
+    "model.adapter.attention_groups": 4,
+    "model.adapter.layers": (),
+    "model.head.full_attention_levels": 0,
+    "model.head.overlapping_ranges": False,
+    "model.head.share_similar": True,
+    "model.head.masking": "opentad",
+}
+"""Fields that came after the first stored results, each with the value that means what every trial before it did. A
+trial with that value keeps the digest it would have without the field, so that old results stay reachable."""
+
+
 def digest(config: TrialConfig) -> str:
     """Return 16 hex digits that identify a trial: its flattened config, seed included."""
-    return digest_of(flatten(config))
+    return digest_of({path: value for path, value in flatten(config).items() if ADDED.get(path, _ABSENT) != value})
 
 
 def digest_of(value: object) -> str:
@@ -343,12 +360,15 @@ def _at(config: Any, path: str) -> Any:
 
 
 def _keep_shared(before: Any, named: Any) -> Any:
-    """Return the named head with the values of the head before it where both kinds have the field.
+    """Return the named branch with the values of the one before it where both have the field, all but the kind.
 
-    A comparison of heads is one at the same width and depth; a backbone's or adapter's name stands for all of it.
+    So trials that differ in the kind of head or adapter differ in nothing else, as far as the kinds go. A backbone is
+    what its name says, whatever stood there.
     """
-    if not isinstance(named, get_args(HeadConfig)) or type(before) is type(named):
+    if before is None or named is None or isinstance(named, get_args(BackboneConfig)):
         return named
+    if type(before) is type(named):
+        return replace(before, kind=named.kind)
     shared = {item.name for item in fields(before)} & {item.name for item in fields(named)} - {"kind"}
     return replace(named, **{name: getattr(before, name) for name in shared})
 

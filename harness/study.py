@@ -15,6 +15,9 @@ State = Literal[
 DONE: frozenset[str] = frozenset({"finished", "too_large", "out_of_memory", "stopped_early"})
 """States after which a trial is not run again (until `--fresh`, or for `too_large` a larger budget)."""
 
+FOLLOWING = ("model.weights",)
+"""Paths that change together with one that people choose."""
+
 Axis = str | tuple[str, ...]
 """A config path, or several that change together (then each value is a tuple of as many)."""
 
@@ -44,8 +47,8 @@ class Grid:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every config path that an axis varies, in order."""
-        return tuple(path for axis in self.axes for path in axis_paths(axis))
+        """Every config path that an axis varies, in order; not what only follows from another (the weights' identity)."""
+        return tuple(path for axis in self.axes for path in axis_paths(axis) if path not in FOLLOWING)
 
     def describe(self, config: TrialConfig) -> dict[str, Any]:
         """Return what tells a trial from its neighbours: `{path: value}` for the axes and the seed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from harness.config import parse_value
+from harness.config import NAMED, parse_value
 from harness.study import Grid, Study
 from harness.units import parse_bytes
 
@@ -113,7 +113,7 @@ def _with_branches(grid: Grid, values: Mapping[str, list[Any]]) -> Any:
     """Return a config in which earlier `--set`s of whole branches hold, so that fields below them can be set."""
     from harness.config import with_values
 
-    branches = {path: options[0] for path, options in values.items() if path in ("model.backbone", "model.adapter")}
+    branches = {path: options[0] for path, options in values.items() if path in NAMED}
     try:
         return with_values(grid.base, branches)
     except ValueError:

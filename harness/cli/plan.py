@@ -3,7 +3,6 @@
 study + options --grid--> trials --data, weights--> identities in the configs --rows on disk--> states
 """
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,10 @@ from harness.cli.options import Options, UserError, override_grid
 from harness.cli.terminal import Terminal
 from harness.config import TrialConfig, with_values
 from harness.memory.devices import Device, find_device
-from harness.study import DONE, Grid, Study, Trial
+from harness.cli.weights import file_identity, weights_file
+from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
 from harness.tables.query import latest, load
-from models.config import VideoMAEConfig
+from models.config import BackboneConfig
 
 if TYPE_CHECKING:
     from harness.data.datasets import Dataset
@@ -168,24 +168,43 @@ def _with(grid: Grid, values: Mapping[str, Any]) -> Grid:
     return replace(grid, base=with_values(grid.base, values))
 
 
-def backbones(grid: Grid) -> list[VideoMAEConfig]:
+def backbones(grid: Grid) -> list[BackboneConfig]:
     """Return the different backbones of a grid's trials."""
     return list({trial.config.model.backbone.name: trial.config.model.backbone for trial in grid.trials()}.values())
 
 
 def _with_identities(grid: Grid, options: Options) -> Grid:
     """Put the weights' identity into the configs: other weights, other trials."""
-    names = backbones(grid)
-    if options.weights is not None and options.weights.exists():
-        if len(names) > 1:
-            # One identity per backbone: it changes together with the backbone on one axis.
-            raise UserError("--weights with several backbones is not supported by this study yet; give one backbone")
-        return _with(grid, {"model.weights": _file_identity(weights_file(options.weights, names[0].name))})
-    if all(backbone.name == "videomae-tiny" for backbone in names):
+    identities = {backbone.name: _identity(backbone, options) for backbone in backbones(grid)}
+    if len(identities) > 1 and options.weights is not None and options.weights.is_file():
+        raise UserError(
+            f"--weights is {options.weights}, one file for {', '.join(identities)}; expected a folder with a file for each"
+        )
+    if len(identities) == 1:
+        return _with(grid, {"model.weights": next(iter(identities.values()))})
+    return replace(grid, axes=dict(_paired(axis, values, identities) for axis, values in grid.axes.items()))
+
+
+def _paired(axis: Axis, values: Sequence[Any], identities: Mapping[str, str]) -> tuple[Axis, Sequence[Any]]:
+    """Let the weights change together with the backbone."""
+    paths = axis_paths(axis)
+    if "model.backbone" not in paths:
+        return axis, values
+    place = paths.index("model.backbone")
+    points = [(value,) if isinstance(axis, str) else tuple(value) for value in values]
+    return (*paths, "model.weights"), tuple((*point, identities[point[place].name]) for point in points)
+
+
+def _identity(backbone: BackboneConfig, options: Options) -> str:
+    """Return the identity of a backbone's weights: the file's digest, or the recipe's; empty where none is known yet."""
+    if options.weights is not None:
+        # A dry run plans for weights that may lie on another machine.
+        return file_identity(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
+    if backbone.name.endswith("-tiny"):
         from harness.training.pretrain import recipe_digest
 
-        return _with(grid, {"model.weights": recipe_digest(_recipe(options), names[0])})
-    return grid
+        return recipe_digest(_recipe(options), backbone)
+    return ""
 
 
 def _spec(options: Options) -> "SyntheticSpec":
@@ -205,10 +224,10 @@ def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path
     for backbone in backbones(grid):
         if options.weights is not None:
             found[backbone.name] = weights_file(options.weights, backbone.name)
-        elif backbone.name == "videomae-tiny":
+        elif backbone.name.endswith("-tiny"):
             from harness.training.pretrain import ensure_pretrained
 
-            with terminal.stage("pretraining the tiny backbone") as progress:
+            with terminal.stage(f"pretraining {backbone.name}") as progress:
                 found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _recipe(options), backbone, progress)
         else:
             raise UserError(
@@ -216,25 +235,6 @@ def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path
                 "--preset tiny needs none"
             )
     return found
-
-
-def weights_file(path: Path, name: str) -> Path:
-    """Return the file of a backbone.
-
-    Raises:
-        UserError: there is none.
-    """
-    if path.is_file():
-        return path
-    candidate = path / f"{name}.pth"
-    if not candidate.is_file():
-        raise UserError(f"--weights is {path}, expected a file, or a folder with {name}.pth")
-    return candidate
-
-
-def _file_identity(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def provenance(argv: Sequence[str]) -> dict[str, Any]:

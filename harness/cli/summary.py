@@ -10,12 +10,17 @@ from harness.analysis.console import trial_table
 from harness.analysis.fits import PowerLaw, Refused, fit_linear_memory, fit_lines
 from harness.analysis.names import short_name, value_name
 from harness.analysis.paper import published
+from harness.config import flatten
 from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
 from harness.units import format_bytes, format_seconds
 
-COLUMNS = {"model.backbone": "model.backbone.name", "model.head": "model.head.kind"}
+COLUMNS = {
+    "model.backbone": "model.backbone.name",
+    "model.head": "model.head.kind",
+    "model.representation": "model.representation.kind",
+}
 """Where a whole branch is an axis, the column that names it."""
 
 
@@ -68,9 +73,20 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
         terminal.say("the paper trains one video per GPU; so do as many --workers as training.batch_size")
 
 
+def _in_papers_setting(plan: Plan, trial: Any) -> bool:
+    """Return whether a trial differs from the paper's setting in nothing but what the study varies, data and weights."""
+    if "paper" not in plan.study.presets:
+        return False
+    paper = plan.study.presets["paper"]
+    ours, theirs = flatten(trial.config), flatten(paper.base)
+    free = {*paper.paths, "seed", "data.fingerprint", "model.weights"}
+    different = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
+    return all(path in free or path.startswith("engine.") for path in different)
+
+
 def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | None) -> dict[str, Any]:
     values = plan.grid.describe(trial.config)
-    paper = published(plan.study.name, values) if trial.config.data.name == "thumos14" else None
+    paper = published(plan.study.name, values) if _in_papers_setting(plan, trial) else None
     entry: dict[str, Any] = {
         "digest": trial.digest,
         "trial": plan.name(trial),

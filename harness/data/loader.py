@@ -408,9 +408,7 @@ class _TrainWindows(TorchDataset[_Loaded]):
         if self._features is not None:
             stretch = on_cells(stretch, config.window)
             inputs = _read_features(self._features, video, stretch, config.window)
-            return _window(
-                video, stretch, config.window, inputs, segments[inside], labels[inside], self._room
-            )
+            return _window(video, stretch, config.window, inputs, segments[inside], labels[inside], self._room)
         resolution = config.window.resolution
         frames = _read(video, stretch, config.window, reading_side(resolution), self._read_timeout_s)
         generator = torch.Generator().manual_seed(pixels_seed)

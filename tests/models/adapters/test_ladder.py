@@ -27,7 +27,11 @@ def awake(module: torch.nn.Module) -> Any:
     spatial_kernel=st.sampled_from([1, 3]),
     out_channels=st.sampled_from([None, 6]),
     grid=st.builds(
-        TokenGrid, num_clips=st.integers(1, 3), time=st.integers(1, 4), height=st.integers(1, 3), width=st.integers(1, 3)
+        TokenGrid,
+        num_clips=st.integers(1, 3),
+        time=st.integers(1, 4),
+        height=st.integers(1, 3),
+        width=st.integers(1, 3),
     ),
     videos=st.integers(1, 2),
 )

@@ -220,7 +220,9 @@ def test_classifier_averages_tokens_then_normalises(backbone_config: VideoMAECon
     torch.testing.assert_close(classifier(clips), expected)
 
 
-@pytest.mark.parametrize(("shape", "message"), [((8, 32, 32), "8 frames, expected a multiple of 16"), ((16, 32, 6), "one patch")])
+@pytest.mark.parametrize(
+    ("shape", "message"), [((8, 32, 32), "8 frames, expected a multiple of 16"), ((16, 32, 6), "one patch")]
+)
 def test_impossible_clips_are_refused(
     backbone_config: VideoMAEConfig, shape: tuple[int, int, int], message: str
 ) -> None:
