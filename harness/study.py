@@ -47,7 +47,7 @@ class Grid:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every config path that an axis varies, in order; not what only follows from another (the weights' identity)."""
+        """Every config path that an axis varies, in order; not those that only follow from another."""
         return tuple(path for axis in self.axes for path in axis_paths(axis) if path not in FOLLOWING)
 
     def describe(self, config: TrialConfig) -> dict[str, Any]:

@@ -303,7 +303,7 @@ class AdapterConfig:
     placement: Literal["inside", "outside"] = "inside"
     """`inside` = AdaTAD; `outside` = AdaTAD dagger: no gradient passes through the backbone."""
     ratio: float = 0.25
-    """Bottleneck width over backbone width (1 / gamma of the paper). Not used by `longlora`, which has no bottleneck."""
+    """Bottleneck width over backbone width (1 / gamma of the paper); `longlora` has no bottleneck."""
     kernel: int = 3
     """Temporal kernel in tubelets; odd. Used by the `tia` kinds."""
     spatial_kernel: int = 1
@@ -491,7 +491,9 @@ class GTADConfig:
             prefix="model.head",
         )  # fmt: skip
         if self.graph_width % 4:
-            raise ValueError(f"model.head.graph_width is {self.graph_width}, expected a multiple of its first convolution's 4 groups")
+            raise ValueError(
+                f"model.head.graph_width is {self.graph_width}, expected a multiple of its first convolution's 4 groups"
+            )
         if self.map_kernel % 2 == 0:
             raise ValueError(f"model.head.map_kernel is {self.map_kernel}, expected an odd number of cells")
 
@@ -542,12 +544,16 @@ class DetectorConfig:
             )
         if adapter is not None:
             self._check_adapter(adapter)
-        if isinstance(backbone, VideoMAEConfig) and self.representation.kind == "snippet":
-            if self.representation.snippet_frames % backbone.clip_frames:
-                raise ValueError(
-                    f"model.representation.snippet_frames is {self.representation.snippet_frames}, expected a multiple "
-                    f"of the {backbone.clip_frames}-frame clip of {backbone.name}"
-                )
+        if isinstance(backbone, VideoMAEConfig):
+            self._check_snippets(backbone)
+
+    def _check_snippets(self, backbone: VideoMAEConfig) -> None:
+        frames = self.representation.snippet_frames
+        if self.representation.kind == "snippet" and frames % backbone.clip_frames:
+            raise ValueError(
+                f"model.representation.snippet_frames is {frames}, expected a multiple of the "
+                f"{backbone.clip_frames}-frame clip of {backbone.name}"
+            )
 
     def _check_adapter(self, adapter: AdapterConfig) -> None:
         backbone = self.backbone

@@ -14,9 +14,9 @@ import platformdirs
 
 from harness.cli.options import Options, UserError, override_grid
 from harness.cli.terminal import Terminal
+from harness.cli.weights import file_identity, weights_file
 from harness.config import TrialConfig, with_values
 from harness.memory.devices import Device, find_device
-from harness.cli.weights import file_identity, weights_file
 from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
 from harness.tables.query import latest, load
 from models.config import BackboneConfig
@@ -178,7 +178,7 @@ def _with_identities(grid: Grid, options: Options) -> Grid:
     identities = {backbone.name: _identity(backbone, options) for backbone in backbones(grid)}
     if len(identities) > 1 and options.weights is not None and options.weights.is_file():
         raise UserError(
-            f"--weights is {options.weights}, one file for {', '.join(identities)}; expected a folder with a file for each"
+            f"--weights is {options.weights}, one file for {', '.join(identities)}; expected a folder with one for each"
         )
     if len(identities) == 1:
         return _with(grid, {"model.weights": next(iter(identities.values()))})
@@ -196,7 +196,7 @@ def _paired(axis: Axis, values: Sequence[Any], identities: Mapping[str, str]) ->
 
 
 def _identity(backbone: BackboneConfig, options: Options) -> str:
-    """Return the identity of a backbone's weights: the file's digest, or the recipe's; empty where none is known yet."""
+    """Return the identity of a backbone's weights: the file's digest or the recipe's; empty where none is known yet."""
     if options.weights is not None:
         # A dry run plans for weights that may lie on another machine.
         return file_identity(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""

@@ -10,10 +10,10 @@ from harness.analysis.console import trial_table
 from harness.analysis.fits import PowerLaw, Refused, fit_linear_memory, fit_lines
 from harness.analysis.names import short_name, value_name
 from harness.analysis.paper import published
-from harness.config import flatten
 from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
+from harness.config import flatten
 from harness.units import format_bytes, format_seconds
 
 COLUMNS = {
@@ -74,7 +74,7 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
 
 
 def _in_papers_setting(plan: Plan, trial: Any) -> bool:
-    """Return whether a trial differs from the paper's setting in nothing but what the study varies, data and weights."""
+    """Return whether a trial differs from the paper's setting only in what the study varies, in seed and identities."""
     if "paper" not in plan.study.presets:
         return False
     paper = plan.study.presets["paper"]

@@ -1,6 +1,7 @@
 """The training loop, read top to bottom: build, restore, train, save, test.
 
-    dataset (-> offline features) -> windows -> batches -> train_step ... -> averaged weights -> test windows -> detections -> mAP
+    dataset (-> offline features) -> windows -> batches -> train_step ... -> averaged weights
+        -> test windows -> detections -> mAP
 
 It knows neither Ray nor tables. What it has to say goes through a `Reporter`; what it needs to find is in
 `Places`. Everything random derives from the trial's seed and the position, so a run that was killed and resumed
