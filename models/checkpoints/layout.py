@@ -1,6 +1,6 @@
 """What a checkpoint layout is: one public way of naming a network's tensors.
 
-    file -> reading.py: named tensors, out of their container -> a layout recognises the names -> translate -> our names
+file -> reading.py: named tensors, out of their container -> a layout recognises the names -> translate -> our names
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +20,9 @@ class Translated:
     """Keys of the file that the network has no place for, and why that is right (a classifier, a decoder, ...)."""
     unknown: tuple[str, ...] = ()
     """Keys of the file that the layout does not know; any is an error."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Keys of the file whose values the network would not honour (learned positions, a key bias that is not zero), and
+    why; any is an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +37,7 @@ class Layout:
     """Whether a file with these keys is of this layout."""
     translate: Callable[[Mapping[str, Tensor], Any], Translated]
     """Rename, split, join or transpose the tensors for a backbone config; values of shapes that do not fit are passed
-    on as they are, so that the strict loader can name them."""
+    on as they are, so that the strict loader can name them. Tensors may be on the meta device, where only their shapes
+    are asked for."""
+    note: str = ""
+    """What a user should know before using such a file; empty: nothing."""
