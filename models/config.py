@@ -444,10 +444,8 @@ class TriDetConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes no head can have."""
-        _positive(
-            self, "width", "embed_layers", "levels", "sgp_window", "sgp_ratio", "sgp_hidden", "bins", "boundary_kernel",
-            "first_range", prefix="model.head",
-        )  # fmt: skip
+        sizes = ("width", "embed_layers", "levels", "sgp_window", "sgp_ratio", "sgp_hidden", "bins", "boundary_kernel")
+        _positive(self, *sizes, "first_range", prefix="model.head")
         _share(self, "path_dropout", "label_smoothing", prefix="model.head")
         for name in ("sgp_window", "boundary_kernel"):
             if getattr(self, name) % 2 == 0:
@@ -486,10 +484,8 @@ class GTADConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes no head can have."""
-        _positive(
-            self, "graph_width", "map_width", "map_hidden", "longest", "roi_bins", "context_bins", "neighbours", "map_kernel",
-            prefix="model.head",
-        )  # fmt: skip
+        sizes = ("graph_width", "map_width", "map_hidden", "longest", "roi_bins", "context_bins", "neighbours")
+        _positive(self, *sizes, "map_kernel", prefix="model.head")
         if self.graph_width % 4:
             raise ValueError(
                 f"model.head.graph_width is {self.graph_width}, expected a multiple of its first convolution's 4 groups"
