@@ -38,9 +38,7 @@ class Detector(nn.Module):
             None if config.tuning == "features" else build_backbone(config.backbone, None if outside else adapter)
         )
         self.ladder = AdapterLadder(self.backbone, adapter) if outside and adapter and self.backbone else None
-        self.head = build_head(
-            config.head, channels=config.backbone.channels, num_classes=num_classes, length=features
-        )
+        self.head = build_head(config.head, channels=config.backbone.channels, num_classes=num_classes, length=features)
         freeze(self)
 
     def train(self, mode: bool = True) -> "Detector":

@@ -1,9 +1,9 @@
 """From a window's pixels to the backbone's input, and from its output to the head's input.
 
-    frame     uint8 (b, 3, F, H, W) -> normalised -> backbone -> maps (b, C, T, h, w) per pathway
-              -> mean over space (b, C, T) -> resampled to the cells, pathways joined (b, sum C, cells)
-    snippet   uint8 (b, 3, F, H, W) -> m overlapping snippets (b m, 3, 16, H, W) -> the same backbone, each alone
-              -> mean over space and time (b, C, m) -> resampled to the cells
+frame     uint8 (b, 3, F, H, W) -> normalised -> backbone -> maps (b, C, T, h, w) per pathway
+          -> mean over space (b, C, T) -> resampled to the cells, pathways joined (b, sum C, cells)
+snippet   uint8 (b, 3, F, H, W) -> m overlapping snippets (b m, 3, 16, H, W) -> the same backbone, each alone
+          -> mean over space and time (b, C, m) -> resampled to the cells
 """
 
 from collections.abc import Sequence
@@ -60,9 +60,7 @@ def pool_space(maps: Sequence[Float[Tensor, "video _ _ _ _"]]) -> list[Float[Ten
     return [at_least_float32(values).mean(dim=(3, 4)) for values in maps]
 
 
-def resample(
-    pathways: Sequence[Float[Tensor, "video _ _"]], cells: int
-) -> Float[Tensor, "video channel cell"]:
+def resample(pathways: Sequence[Float[Tensor, "video _ _"]], cells: int) -> Float[Tensor, "video channel cell"]:
     """Bring every pathway's time to the head's length and join their channels.
 
     Linear with `align_corners=False` and no antialiasing: halving averages pairs, but quartering averages the

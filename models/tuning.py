@@ -59,7 +59,9 @@ def parameter_groups(detector: "Detector") -> dict[str, list[tuple[str, Paramete
     in_adapters = {
         parameter for module in detector.modules() if isinstance(module, Adapter) for parameter in module.parameters()
     }
-    decaying = {module.weight for module in detector.head.modules() if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))}
+    decaying = {
+        module.weight for module in detector.head.modules() if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))
+    }
     for name, parameter in detector.named_parameters():
         if not parameter.requires_grad:
             continue

@@ -15,9 +15,7 @@ from models.precision import at_least_float32
 class Adapter(nn.Module):
     """Tokens in, tokens out. A kind defines `change`, and starts with a change of zero."""
 
-    def change(
-        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
-    ) -> Float[Tensor, "clip token out"]:
+    def change(self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid) -> Float[Tensor, "clip token out"]:
         """Return what the adapter adds; the clips of a video are adjacent in the batch."""
         raise NotImplementedError
 
@@ -43,8 +41,6 @@ class Rung(nn.Module):
         super().__init__()
         self.adapter = adapter
 
-    def forward(
-        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
-    ) -> Float[Tensor, "video time out"]:
+    def forward(self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid) -> Float[Tensor, "video time out"]:
         """Return the adapter's change, averaged over space."""
         return self.adapter.pooled_change(tokens, grid)

@@ -40,15 +40,11 @@ class PlainAdapter(Adapter):
         nn.init.zeros_(self.up_proj.weight)
         nn.init.zeros_(self.up_proj.bias)
 
-    def mix(
-        self, hidden: Float[Tensor, "clip token hidden"], grid: TokenGrid
-    ) -> Float[Tensor, "clip token hidden"]:
+    def mix(self, hidden: Float[Tensor, "clip token hidden"], grid: TokenGrid) -> Float[Tensor, "clip token hidden"]:
         """Exchange information between tokens; the plain adapter has none to exchange."""
         return hidden
 
-    def change(
-        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
-    ) -> Float[Tensor, "clip token out"]:
+    def change(self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid) -> Float[Tensor, "clip token out"]:
         """Return gamma * Up(mix(GELU(Down(x))))."""
         return self.up_proj(self.mix(F.gelu(self.down_proj(tokens)), grid)) * self.gamma
 
@@ -103,9 +99,7 @@ class TemporalAdapter(PlainAdapter):
         """Whether the convolution leaves space alone."""
         return not self.spatial
 
-    def mix(
-        self, hidden: Float[Tensor, "clip token hidden"], grid: TokenGrid
-    ) -> Float[Tensor, "clip token hidden"]:
+    def mix(self, hidden: Float[Tensor, "clip token hidden"], grid: TokenGrid) -> Float[Tensor, "clip token hidden"]:
         """Convolve over all tubelets of a video; zero padding at the ends of the window, none between its clips."""
         if self.spatial:
             return self._mix_in_space(hidden, grid)

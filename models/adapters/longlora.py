@@ -44,9 +44,7 @@ class ShiftedAttentionAdapter(Adapter):
         nn.init.zeros_(self.up_proj.weight)
         nn.init.zeros_(self.up_proj.bias)
 
-    def change(
-        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
-    ) -> Float[Tensor, "clip token out"]:
+    def change(self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid) -> Float[Tensor, "clip token out"]:
         """Return gamma * Out(attention over each position's tubelets)."""
         query, key, value = (
             rearrange(layer(tokens), "(b n) (t h w) (m d) -> (b h w) m (n t) d", m=self.heads, **grid.sizes)
