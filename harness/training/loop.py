@@ -28,7 +28,7 @@ from harness.training.infer import score
 from harness.training.optim import learning_rate_factor, set_learning_rate
 from harness.training.report import Interrupted, Meter, Reporter
 from harness.training.step import Trainee, train_step
-from models.backbones.weights import load_videomae
+from models.checkpoints import load_backbone
 from models.detector import Detector, build_detector
 
 
@@ -183,7 +183,7 @@ def prepare_detector(config: TrialConfig, places: Places) -> Detector:
         engine=config.engine,
     )
     if places.weights is not None and detector.backbone is not None:
-        load_videomae(detector.backbone, places.weights)
+        load_backbone(detector.backbone, places.weights)
     return detector
 
 

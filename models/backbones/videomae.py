@@ -3,8 +3,8 @@
     window (b, 3, F, H, W) -> clips (b n, 3, 16, H, W) -> tubelet embedding + position table -> blocks
         -> maps (b, C, 8 n, h, w)
 
-Parameter names are those of the authors' checkpoints, so published weights map directly (`weights.py`). The maps
-are the raw residual stream of the last block: the final norm belongs to classification only.
+Parameter names are those of the authors' checkpoints, so published weights map directly (`models/checkpoints`).
+The maps are the raw residual stream of the last block: the final norm belongs to classification only.
 """
 
 import torch

@@ -25,12 +25,12 @@ def arguments(small_world, tmp_path_factory: pytest.TempPathFactory) -> list[str
     import torch
 
     from models.backbones.videomae import VideoMAE
-    from models.backbones.weights import save_videomae
+    from models.checkpoints import save_backbone
     from models.config import VIDEOMAE
 
     torch.manual_seed(0)
     weights = tmp_path_factory.mktemp("weights") / "videomae-tiny.pth"
-    save_videomae(weights, VideoMAE(VIDEOMAE["videomae-tiny"]).state_dict())
+    save_backbone(weights, VideoMAE(VIDEOMAE["videomae-tiny"]).state_dict())
     return [
         "--on",
         "custom",

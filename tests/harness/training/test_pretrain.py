@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from harness.data.motion import CLASSES, RATES, Dice, compose
-from harness.training import pretrain
-from harness.training.pretrain import FULL, Recipe, ensure_pretrained, recipe_digest, start_from_motion_energy
+from harness.training import clips
+from harness.training.motion_energy import start_from_motion_energy
+from harness.training.pretrain import FULL, Recipe, ensure_pretrained, recipe_digest
 from models.backbones.videomae import ClipClassifier, VideoMAE
-from models.backbones.weights import load_videomae, read_state
+from models.checkpoints import load_backbone, read_state
 from models.config import VIDEOMAE
 
 TINY = VIDEOMAE["videomae-tiny"]
@@ -44,12 +45,12 @@ def test_half_written_weights_are_trained_again(weights: Path, tmp_path: Path):
 
 def test_the_checkpoint_loads_into_a_backbone(weights: Path):
     backbone = VideoMAE(TINY)
-    load_videomae(backbone, weights)
+    load_backbone(backbone, weights)
     assert torch.equal(backbone.patch_embed.proj.weight, read_state(weights)["patch_embed.proj.weight"])
 
 
 def test_changes_of_a_clip_and_of_its_label_undo_themselves():
-    for becomes in (pretrain._MIRRORED, pretrain._UPSIDE_DOWN, pretrain._BACKWARDS, pretrain._TRANSPOSED):
+    for becomes in (clips.MIRRORED, clips.UPSIDE_DOWN, clips.BACKWARDS, clips.TRANSPOSED):
         assert [becomes[other] for other in becomes] == list(range(len(CLASSES) + 1))
 
 

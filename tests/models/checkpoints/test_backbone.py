@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.backbones.videomae import ClipClassifier, VideoMAE
-from models.backbones.weights import load_videomae, save_videomae
+from models.checkpoints import load_backbone, save_backbone
 from models.config import AdapterConfig, VideoMAEConfig
 
 
@@ -17,11 +17,11 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 
 def test_a_classifier_fills_a_backbone_bit_for_bit(backbone_config: VideoMAEConfig, tmp_path: Path) -> None:
     classifier = ClipClassifier(backbone_config, 5)
-    save_videomae(tmp_path / "deep" / "weights.pth", classifier.state_dict())
+    save_backbone(tmp_path / "deep" / "weights.pth", classifier.state_dict())
     backbone, again = VideoMAE(backbone_config), ClipClassifier(backbone_config, 5)
     assert not same(backbone, classifier)
-    load_videomae(backbone, tmp_path / "deep" / "weights.pth")
-    load_videomae(again, tmp_path / "deep" / "weights.pth")
+    load_backbone(backbone, tmp_path / "deep" / "weights.pth")
+    load_backbone(again, tmp_path / "deep" / "weights.pth")
     assert same(backbone, classifier)
     assert same(again, classifier)
     assert os.listdir(tmp_path / "deep") == ["weights.pth"]
@@ -32,15 +32,15 @@ def test_published_containers_are_read(backbone_config: VideoMAEConfig, tmp_path
     state = VideoMAE(backbone_config).state_dict() | {"pos_embed": torch.zeros(1, 128, 16)}
     torch.save({container: state, "epoch": 3} if container else state, tmp_path / "w.pth")
     backbone = VideoMAE(backbone_config)
-    load_videomae(backbone, tmp_path / "w.pth")
+    load_backbone(backbone, tmp_path / "w.pth")
     assert all(torch.equal(value, state[name]) for name, value in backbone.state_dict().items())
 
 
 def test_adapters_keep_their_values(backbone_config: VideoMAEConfig, tmp_path: Path) -> None:
     bare, adapted = VideoMAE(backbone_config), VideoMAE(backbone_config, AdapterConfig())
     before = {name: value.clone() for name, value in adapted.state_dict().items() if ".adapter." in name}
-    save_videomae(tmp_path / "w.pth", bare.state_dict())
-    load_videomae(adapted, tmp_path / "w.pth")
+    save_backbone(tmp_path / "w.pth", bare.state_dict())
+    load_backbone(adapted, tmp_path / "w.pth")
     assert same(bare, adapted)
     assert all(torch.equal(value, adapted.state_dict()[name]) for name, value in before.items())
 
@@ -61,11 +61,11 @@ def test_what_does_not_fit_is_named_and_changes_nothing(
 ) -> None:
     state = dict(VideoMAE(backbone_config).state_dict())
     change(state)  # type: ignore[operator]
-    save_videomae(tmp_path / "w.pth", state)
+    save_backbone(tmp_path / "w.pth", state)
     backbone = VideoMAE(backbone_config)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     with pytest.raises(ValueError, match=message):
-        load_videomae(backbone, tmp_path / "w.pth")
+        load_backbone(backbone, tmp_path / "w.pth")
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
@@ -79,7 +79,7 @@ def test_another_layout_is_recognised(
     state = {f"{prefix}{name}": value for name, value in VideoMAE(backbone_config).state_dict().items()}
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=f"has unknown {prefix}.* more; its keys look like .*{layout}"):
-        load_videomae(VideoMAE(backbone_config), tmp_path / "w.pth")
+        load_backbone(VideoMAE(backbone_config), tmp_path / "w.pth")
 
 
 class Malicious:
@@ -98,7 +98,7 @@ def test_a_pickle_that_runs_code_is_refused(backbone_config: VideoMAEConfig, tmp
     else:
         torch.save({"module": bomb}, path)
     with pytest.raises(ValueError, match="refused"):
-        load_videomae(VideoMAE(backbone_config), path)
+        load_backbone(VideoMAE(backbone_config), path)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -106,12 +106,12 @@ def test_a_pickle_that_runs_code_is_refused(backbone_config: VideoMAEConfig, tmp
 def test_a_broken_file_is_a_clear_error(backbone_config: VideoMAEConfig, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ValueError, match=r"w\.pth"):
-        load_videomae(VideoMAE(backbone_config), tmp_path / "w.pth")
+        load_backbone(VideoMAE(backbone_config), tmp_path / "w.pth")
 
 
 def test_a_missing_file_is_a_clear_error(backbone_config: VideoMAEConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
-        load_videomae(VideoMAE(backbone_config), tmp_path / "none.pth")
+        load_backbone(VideoMAE(backbone_config), tmp_path / "none.pth")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"module": {}}, {"module": {"a": 1}}, {1: torch.ones(1)}])
@@ -120,4 +120,4 @@ def test_a_file_without_named_tensors_is_a_clear_error(
 ) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"expected a (dict of named tensors|tensor under a name)"):
-        load_videomae(VideoMAE(backbone_config), tmp_path / "w.pth")
+        load_backbone(VideoMAE(backbone_config), tmp_path / "w.pth")
