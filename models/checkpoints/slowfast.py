@@ -99,11 +99,10 @@ def _layout(
         heads: beginnings of keys that have no place in a backbone, and why.
         wrapper: what the keys of the backbone may start with.
     """
-
-    start = re.compile(f"({re.escape(wrapper)})?{mark}")
+    beginning = re.compile(f"({re.escape(wrapper)})?{mark}")
 
     def recognise(keys: Collection[str]) -> bool:
-        return any(start.match(key) for key in keys)
+        return any(beginning.match(key) for key in keys)
 
     def translate(state: Mapping[str, Tensor], config: SlowFastConfig) -> Translated:
         prefix = wrapper if any(key.startswith(wrapper) for key in state) else ""
