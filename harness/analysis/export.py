@@ -6,7 +6,7 @@ the same texts from the page; a browser test holds the two equal.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,16 @@ class Table:
     """What the reader has to know: what ± is, which trials are meant."""
     ids: tuple[str, ...] = ()
     """Identity of each row where it has one: the digest of a trial."""
+
+
+    def without_empty_columns(self) -> "Table":
+        """Return the table without the columns in which nothing is said."""
+        said = [index for index in range(len(self.columns)) if any(row[index].text for row in self.rows)]
+        return replace(
+            self,
+            columns=tuple(self.columns[index] for index in said),
+            rows=tuple(tuple(row[index] for index in said) for row in self.rows),
+        )
 
 
 LATEX: Mapping[str, str] = {

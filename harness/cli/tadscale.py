@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from harness.cli.commands import query
+from harness.cli.commands import query, report
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-COMMANDS = (query,)
+COMMANDS = (query, report)
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 

@@ -2,6 +2,16 @@
 
 from harness.analysis.report.gather import Report, gather
 from harness.analysis.report.page import all_tables, render
-from harness.analysis.report.write import REPORT_NAME, save, study_folders, write_report
+from harness.analysis.report.write import REPORT_NAME, report_places, save, study_folders, write_report
 
-__all__ = ["REPORT_NAME", "Report", "all_tables", "gather", "render", "save", "study_folders", "write_report"]
+__all__ = [
+    "REPORT_NAME",
+    "Report",
+    "all_tables",
+    "gather",
+    "render",
+    "report_places",
+    "save",
+    "study_folders",
+    "write_report",
+]

@@ -84,5 +84,7 @@ def _numeric(path: str, published: Sequence[Published]) -> bool:
 def _note(report: Report) -> str:
     data = sorted({row["data.name"] for row in report.rows if row["data.name"]})
     if data == [PAPER_DATA]:
-        return "ours: mean over seeds at the same setting; the paper trains one video per GPU"
-    return f"these rows are from {', '.join(data) or 'unknown data'}, the paper's from {PAPER_DATA}: nothing to compare"
+        return "Ours: mean over seeds at the same setting; the paper trains one video per GPU"
+    return (
+        f"The rows here are from {', '.join(data) or 'unknown data'}, the paper's from {PAPER_DATA}: nothing to compare"
+    )

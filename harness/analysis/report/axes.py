@@ -27,16 +27,16 @@ class Axes:
 def find_axes(rows: Sequence[Row]) -> Axes:
     """Return the config paths whose values differ between rows, each fact once.
 
-    What follows from the kind or name of its branch (the width of a backbone) is left out, and of two paths that change
-    together the better known one stays.
+    What follows from the kind or name of its branch (the width of a backbone) is left out, and of paths that change
+    together the best known one stays, or the one that says most.
     """
     values = {path: [hashable(row[path]) for row in rows] for path in (rows[0] if rows else ()) if "." in path}
     varying = [path for path, column in values.items() if len(set(column)) > 1]
     varying = [path for path in varying if not _follows_from_branch(path, varying, values)]
     kept: list[str] = []
     tied: dict[str, str] = {}
-    for path in sorted(varying, key=lambda path: path not in WORDS):
-        partner = next((other for other in kept if _one_to_one(values[path], values[other])), None)
+    for path in sorted(varying, key=lambda path: (path not in WORDS, -len(set(values[path])))):
+        partner = next((other for other in kept if _tied(values[path], values[other])), None)
         if partner is None:
             kept.append(path)
         else:
@@ -92,5 +92,9 @@ def _follows(column: Sequence[Any], other: Sequence[Any]) -> bool:
     return len(set(zip(column, other, strict=True))) == len(set(other))
 
 
-def _one_to_one(column: Sequence[Any], other: Sequence[Any]) -> bool:
-    return len(set(other)) <= MOST_TIED and _follows(column, other) and _follows(other, column)
+def _tied(column: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Return whether a column says nothing that another does not say: kinds may follow, sizes must go one-to-one."""
+    if len(set(other)) > MOST_TIED or not _follows(column, other):
+        return False
+    kinds = not any(is_size(value) for value in (*column, *other))
+    return kinds or _follows(other, column)

@@ -3,22 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, TypedDict
 
 import pyarrow as pa
 
 from harness.analysis.amounts import Unit, memory_unit
-from harness.analysis.fits import PowerLaw, Refused, fit_lines
+from harness.analysis.decisions import ParetoPoint
 from harness.analysis.names import setting_name
-from harness.analysis.report.axes import Axes, Row, choose_by, choose_x, find_axes, hashable, is_size
-from harness.analysis.summary import Group, has_result, lines, settings, summarise
-from harness.tables import Skipped, latest, read_curves, read_trials
+from harness.analysis.report.axes import Axes, Row, choose_by, choose_x, find_axes, hashable
+from harness.analysis.report.lines import Fits, fit_groups
+from harness.analysis.report.pareto import against_front
+from harness.analysis.summary import Group, has_result, settings, summarise
+from harness.tables import Location, Skipped, latest, read_curves, read_trials
 
-MOST_FITS = 12
-"""Lines that are fitted; a study with more has too many to be read off one figure."""
 MOST_POINTS = 80_000
 """Measurements of learning curves that a report holds, over all trials: about a megabyte."""
+
+ATTEMPT = ("study", "digest", "attempt")
+"""What names an attempt."""
 
 
 class Curve(TypedDict):
@@ -67,13 +69,14 @@ class Report:
         }
 
     @cached_property
-    def fits(self) -> Mapping[str, PowerLaw | Refused]:
+    def fits(self) -> Fits:
         """The error of each line against `x`; empty when `x` is no size or there are too many lines."""
-        if self.x is None or not all(is_size(group.values[self.x]) for group in self.groups):
-            return {}
-        if len(lines(self.scored, self.x)) > MOST_FITS:
-            return {}
-        return fit_lines(self.scored, self.x)
+        return fit_groups(self.groups, self.x)
+
+    @cached_property
+    def pareto(self) -> tuple[ParetoPoint, ...]:
+        """The settings with a result and a peak, the cheapest first, and whether another beats them."""
+        return against_front(self.scored)
 
     @cached_property
     def memory_unit(self) -> Unit:
@@ -82,12 +85,12 @@ class Report:
 
 
 def gather(
-    folder: Path, *, title: str | None = None, x: str | None = None, by: str | None = None
+    folder: Location, *, title: str | None = None, x: str | None = None, by: str | None = None
 ) -> tuple[Report, ...]:
     """Read the tables of a folder and return a report for each study that has rows there.
 
     Args:
-        folder: A study's folder.
+        folder: A study's folder, or where tables are kept elsewhere: `s3://bucket/study`.
         title: In place of the study's name.
         x: Config path of the horizontal axis; chosen from what varies when None.
         by: Config path that colours tell apart; likewise.
@@ -102,7 +105,9 @@ def gather(
     curves = _curves(measured.table)
     skipped = (*loaded.skipped, *measured.skipped)
     attempts = loaded.table.to_pylist()
-    current = latest(loaded.table).to_pylist()
+    rows = {(row["study"], row["digest"], row["attempt"]): row for row in attempts}
+    newest = latest(loaded.table)
+    current = [rows[key] for key in zip(*(newest[name].to_pylist() for name in ATTEMPT), strict=True)]
     return tuple(
         _report(
             study,

@@ -13,6 +13,7 @@ from importlib import resources
 from harness.analysis.export import Cell, Column, Table
 from harness.analysis.report import figures
 from harness.analysis.report.against_paper import paper_tables
+from harness.analysis.report.answers import fits_table, steps_table
 from harness.analysis.report.classes import classes_table
 from harness.analysis.report.figures import Figure
 from harness.analysis.report.gather import Report, row_setting
@@ -25,7 +26,10 @@ from harness.analysis.report.words import sentences
 SCRIPTS = ("tables.js", "figures.js", "learning.js", "page.js")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """Nothing is loaded from anywhere."""
-ROWS_AT_ONCE = 100
+LONG = 48
+"""Characters from which a cell's text is broken into lines."""
+ROWS_AT_ONCE = {"steps": 15}
+MOST_AT_ONCE = 40
 """Rows that a long table shows before one asks for all."""
 
 
@@ -55,7 +59,7 @@ def render(report: Report, *, refresh_seconds: int | None = None) -> str:
 
 def all_tables(report: Report) -> list[Table]:
     """Return every table of the page, in its order."""
-    optional = [failures_table(report), classes_table(report)]
+    optional = [fits_table(report), steps_table(report), failures_table(report), classes_table(report)]
     shown = [settings_table(report), *paper_tables(report), trials_table(report)]
     return [*shown, *(table for table in optional if table), provenance_table(report)]
 
@@ -71,24 +75,27 @@ def _header(report: Report, refresh_seconds: int | None) -> Html:
 
 
 def _sections(report: Report, drawn: Sequence[Figure]) -> list[Html]:
-    by_name = {figure.name: figure for figure in drawn}
-    found = [
-        _section("summary", "Summary", tag("ul", *(tag("li", text) for text in sentences(report)))),
-        *([_figure(by_name["bubbles"])] if "bubbles" in by_name else []),
-        _table_section(settings_table(report)),
-        *(_table_section(table) for table in paper_tables(report)),
-        *(_figure(by_name[name]) for name in ("curves", "pareto") if name in by_name),
+    figure = {each.name: _figure(each) for each in drawn}
+    table = {each.name: _table_section(each) for each in all_tables(report)}
+    summary = tag("ul", *(tag("li", text) for text in sentences(report)))
+    memory = [figure[name] for name in ("predictions", "deviations") if name in figure]
+    ordered = [
+        _section("summary", "Summary", summary),
+        figure.get("bubbles"),
+        table["settings"],
+        figure.get("curves"),
+        table.get("fits"),
+        figure.get("pareto"),
+        table.get("steps"),
+        *(section for name, section in table.items() if name.startswith("paper-")),
+        tag("div", *memory, class_="pair") if memory else None,
+        table["trials"],
+        _learning() if report.curves else None,
+        table.get("classes"),
+        table.get("failures"),
+        table["provenance"],
     ]
-    memory = [by_name[name] for name in ("predictions", "deviations") if name in by_name]
-    if memory:
-        found.append(tag("div", *map(_figure, memory), class_="pair"))
-    found.append(_table_section(trials_table(report)))
-    if report.curves:
-        found.append(_learning())
-    for table in (failures_table(report), classes_table(report), provenance_table(report)):
-        if table:
-            found.append(_table_section(table))
-    return found
+    return [section for section in ordered if section]
 
 
 def _section(name: str, title: str, *children: Html) -> Html:
@@ -129,11 +136,18 @@ def _table_section(table: Table) -> Html:
         for column in table.columns
     ]
     ids = table.ids or (None,) * len(table.rows)
+    at_once = ROWS_AT_ONCE.get(table.name, MOST_AT_ONCE)
     rows = [
-        _row(table.columns, row, name, index) for index, (row, name) in enumerate(zip(table.rows, ids, strict=True))
+        _row(table.columns, row, name, hidden=index >= at_once)
+        for index, (row, name) in enumerate(zip(table.rows, ids, strict=True))
     ]
     body = tag(
-        "table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), data_table=table.name, data_title=table.title
+        "table",
+        tag("thead", tag("tr", *heads)),
+        tag("tbody", *rows),
+        data_table=table.name,
+        data_rows=str(at_once),
+        data_title=table.title,
     )
     return _section(
         f"table-{table.name}",
@@ -152,12 +166,12 @@ def _filter(table: Table) -> Html:
     return tag("input", type="search", placeholder=example, aria_label=f"filter {table.title}")
 
 
-def _row(columns: Sequence[Column], row: Sequence[Cell], identity: str | None, index: int) -> Html:
+def _row(columns: Sequence[Column], row: Sequence[Cell], identity: str | None, *, hidden: bool) -> Html:
     cells = [
         tag(
             "td",
             tag("strong", cell.text) if cell.best else cell.text,
-            class_="number" if column.numeric else None,
+            class_="number" if column.numeric else "long" if len(cell.text) > LONG else None,
             data_v=None
             if cell.value is None
             else f"{cell.value:.12g}"
@@ -166,7 +180,7 @@ def _row(columns: Sequence[Column], row: Sequence[Cell], identity: str | None, i
         )
         for column, cell in zip(columns, row, strict=True)
     ]
-    return tag("tr", *cells, data_id=identity, hidden=index >= ROWS_AT_ONCE)
+    return tag("tr", *cells, data_id=identity, hidden=hidden)
 
 
 def _document(report: Report, drawn: Sequence[Figure]) -> dict[str, object]:
@@ -178,7 +192,6 @@ def _document(report: Report, drawn: Sequence[Figure]) -> dict[str, object]:
             {"id": digest, "trial": names[digest], "setting": settings[digest], "curves": curve}
             for digest, curve in report.curves.items()
         ],
-        "rowsAtOnce": ROWS_AT_ONCE,
     }
 
 

@@ -1,14 +1,14 @@
 """The report's tables, as values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from harness.analysis.amounts import Unit, count_text, time_unit
+from harness.analysis.decisions import ParetoPoint
 from harness.analysis.export import Cell, Column, Table
 from harness.analysis.names import short_names, value_name
-from harness.analysis.report.axes import Row, is_size
+from harness.analysis.report.axes import is_size
 from harness.analysis.report.gather import Report
-from harness.analysis.report.pareto import on_front
 from harness.analysis.summary import Group
 
 EMPTY = Cell("", None)
@@ -19,7 +19,7 @@ def settings_table(report: Report) -> Table:
     groups, unit = report.groups, report.memory_unit
     clock = time_unit(group.total_seconds for group in groups)
     top = report.scored[0].map_avg.mean if report.scored and report.scored[0].map_avg else None
-    best = on_front(report.scored)
+    front = {point.group.name: point for point in report.pareto}
     columns = (
         *axis_columns(report),
         Column(key="seeds", head="seeds", numeric=True),
@@ -31,6 +31,7 @@ def settings_table(report: Report) -> Table:
         Column(key="step", head="s per step", numeric=True),
         Column(key="time", head=f"{clock.name} per trial", numeric=True),
         Column(key="front", head="on the front"),
+        Column(key="beaten", head="probability beaten", numeric=True),
         Column(key="state", head="ended"),
     )
     rows = tuple(
@@ -44,14 +45,14 @@ def settings_table(report: Report) -> Table:
             count(group.params_trainable),
             number(group.step_seconds, 3),
             amount(group.total_seconds, clock),
-            Cell("yes" if group in best else ""),
+            *_place(front.get(group.name)),
             Cell(states(group.states)),
         )
         for group in groups
     )
     explained = sorted({group.map_avg.explained() for group in groups if group.map_avg})
     note = f"{'; '.join(explained)}; peaks are the largest over seeds, times their means" if explained else ""
-    return Table(name="settings", title="Settings", columns=columns, rows=rows, note=note)
+    return Table(name="settings", title="Settings", columns=columns, rows=rows, note=note).without_empty_columns()
 
 
 def trials_table(report: Report) -> Table:
@@ -90,7 +91,8 @@ def trials_table(report: Report) -> Table:
     )
     note = "@0.5 is the mAP at a temporal IoU of 0.5; mAP % is the average over the thresholds" if tious else ""
     ids = tuple(row["digest"] for row in report.rows)
-    return Table(name="trials", title="Trials", columns=columns, rows=rows, note=note, ids=ids)
+    table = Table(name="trials", title="Trials", columns=columns, rows=rows, note=note, ids=ids)
+    return table.without_empty_columns()
 
 
 def failures_table(report: Report) -> Table | None:
@@ -119,7 +121,8 @@ def failures_table(report: Report) -> Table | None:
         )
         for row in lost
     )
-    return Table(name="failures", title="Trials without a result", columns=columns, rows=rows)
+    table = Table(name="failures", title="Trials without a result", columns=columns, rows=rows)
+    return table.without_empty_columns()
 
 
 def axis_columns(report: Report) -> tuple[Column, ...]:
@@ -171,7 +174,7 @@ def _score(group: Group, top: float | None) -> Cell:
     return Cell(group.map_avg.in_percent(), 100 * mean, best=mean == top)
 
 
-def mean_of(rows: Sequence[Row], column: str, key: str) -> list[float]:
-    """Return what the rows say under one key of a map column."""
-    found = (dict(row[column] or {}).get(key) for row in rows)
-    return [value for value in found if value is not None]
+def _place(point: ParetoPoint | None) -> tuple[Cell, Cell]:
+    if point is None:
+        return EMPTY, EMPTY
+    return Cell("yes" if point.on_front else "no"), number(point.probability_dominated, 2)

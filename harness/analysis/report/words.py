@@ -3,31 +3,36 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.analysis.fits import PowerLaw
+from harness.analysis.decisions import ParetoPoint, next_trial
+from harness.analysis.fits import Curve
 from harness.analysis.names import short_name
 from harness.analysis.report.figures.memory import compared, deviation
 from harness.analysis.report.gather import Report
-from harness.analysis.report.pareto import on_front
+from harness.analysis.report.lines import exponent_in_words, may_be_flat
 from harness.analysis.report.provenance import mixed
-from harness.analysis.summary import Group, compare, extremes
+from harness.analysis.summary import compare, extremes
 from harness.units import format_bytes
 
 MOST_NAMED = 6
 """Settings that a sentence lists."""
+MOST_COMPARED = 300
+"""Settings up to which it is asked what to run next."""
+UNSURE = 0.05
+"""Probability from which a place on the front is said to be unsure."""
 
 
 def sentences(report: Report) -> list[str]:
     """Return the summary, most important first, each a full sentence."""
     found = [_run(report)]
     if report.scored:
-        found += [_best(report), *_ends(report), *_curves(report), *_front(report)]
+        found += [_best(report), *_ends(report), *_curves(report), *_front(report), *_next(report)]
     found += [*_memory(report), *_warnings(report)]
     return [f"{text[0].upper()}{text[1:].rstrip('.')}." for text in found]
 
 
 def _run(report: Report) -> str:
     counts = Counter(row["state"].replace("_", " ") for row in report.rows)
-    ends = ", ".join(f"{times} {state}" for state, times in counts.most_common())
+    ends = ", ".join(f"{times:,} {state}" for state, times in counts.most_common())
     settings = len(report.groups)
     tied = [f"{short_name(path)} with {short_name(to)}" for path, to in report.axes.tied.items() if _is_told(path)]
     also = f"; {', '.join(tied)} change together" if tied else ""
@@ -55,29 +60,37 @@ def _ends(report: Report) -> Iterator[str]:
 
 def _curves(report: Report) -> Iterator[str]:
     for name, fit in report.fits.items():
-        yield fit.in_words() if name == "all trials" else f"{name}: {fit.in_words()}"
+        words = exponent_in_words(fit) if isinstance(fit, Curve) else fit.in_words()
+        yield words if name == "all trials" else f"{name}: {words}"
 
 
 def _front(report: Report) -> Iterator[str]:
-    best = on_front(report.scored)
-    if len(best) < 1 or len(report.scored) < 2:
+    best = [point for point in report.pareto if point.on_front]
+    if len(report.pareto) < 2:
         return
-    listed = "; ".join(_with_peak(group) for group in best[:MOST_NAMED])
+    listed = "; ".join(_with_peak(point) for point in best[:MOST_NAMED])
     more = f"; and {len(best) - MOST_NAMED} more" if len(best) > MOST_NAMED else ""
-    known = sum(1 for group in report.scored if group.peak_bytes)
-    yield f"{len(best)} of {known} settings are on the Pareto front of mAP and memory: {listed}{more}"
+    yield f"{len(best):,} of {len(report.pareto):,} settings are on the Pareto front of mAP and memory: {listed}{more}"
 
 
-def _with_peak(group: Group) -> str:
-    assert group.map_avg is not None
-    return f"{group.name} ({100 * group.map_avg.mean:.1f} % at {format_bytes(group.peak_bytes)})"
+def _with_peak(point: ParetoPoint) -> str:
+    assert point.group.map_avg is not None
+    chance = point.probability_dominated
+    unsure = f", beaten with probability {chance:.2f}" if chance is not None and chance >= UNSURE else ""
+    return f"{point.group.name} ({100 * point.group.map_avg.mean:.1f} % at {format_bytes(point.cost_bytes)}{unsure})"
+
+
+def _next(report: Report) -> Iterator[str]:
+    if 2 <= len(report.scored) <= MOST_COMPARED:
+        yield f"what to run next: {next_trial(report.groups).in_words()}"
 
 
 def _memory(report: Report) -> Iterator[str]:
     rows = compared(report)
     if rows:
         largest = max(abs(deviation(row)) for row in rows)
-        yield f"peak memory was predicted within {largest:.2f} % on all {len(rows)} trials that measured it"
+        within = f"within {largest:.2f} %" if largest else "to the byte"
+        yield f"peak memory was predicted {within} on all {_many(len(rows), 'trial')} that measured it"
     lost = [row for row in report.rows if row["state"] in ("too_large", "out_of_memory")]
     if lost:
         kinds = Counter(row["state"].replace("_", " ") for row in lost)
@@ -93,17 +106,13 @@ def _warnings(report: Report) -> Iterator[str]:
     if report.scored and all(group.map_avg and group.map_avg.n == 1 for group in report.scored):
         yield "with care: every setting has a single seed, so differences may be chance"
     if report.skipped:
-        yield f"with care: {_many(len(report.skipped), 'file')} could not be read and are left out (see provenance)"
+        yield f"with care: {_many(len(report.skipped), 'file')} of the tables could not be read (see provenance)"
     unreadable = max((row["num_unreadable_videos"] or 0 for row in report.rows), default=0)
     if unreadable:
-        yield f"with care: {_many(unreadable, 'video')} could not be read and were left out of training or test"
-    unproven = [name for name, fit in report.fits.items() if isinstance(fit, PowerLaw) and _includes_zero(fit)]
-    if unproven:
-        yield f"with care: a gain from more {short_name(report.x or '')} is not established for {', '.join(unproven)}"
-
-
-def _includes_zero(fit: PowerLaw) -> bool:
-    return fit.c_interval is not None and fit.c_interval[1] >= 0
+        yield f"with care: {_many(unreadable, 'video')} could not be read and took no part in training or test"
+    flat = [name for name, fit in report.fits.items() if isinstance(fit, Curve) and may_be_flat(fit)]
+    if flat:
+        yield f"with care: a gain from more {short_name(report.x or '')} is not established for {', '.join(flat)}"
 
 
 def _many(number: int, word: str) -> str:

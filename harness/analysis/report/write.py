@@ -3,17 +3,19 @@
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.analysis.report.gather import Report, gather
 from harness.analysis.report.page import render
+from harness.tables import ARCHIVE_FOLDER, Location
+from harness.tables.write import CURVES_FOLDER
 
 REPORT_NAME = "report.html"
 
 
 def write_report(
-    folder: Path | str,
+    folder: Location,
     path: Path | str | None = None,
     *,
     title: str | None = None,
@@ -24,7 +26,7 @@ def write_report(
     """Write a report for each study whose tables are in the folder and return the files.
 
     Args:
-        folder: A study's folder.
+        folder: A study's folder, or where tables are kept elsewhere: `s3://bucket/study`.
         path: File to write; None for report.html in the folder. Where the folder holds several studies their names
             are put between the file's name and its ending.
         title: Of the page; the study's name when None.
@@ -35,19 +37,25 @@ def write_report(
     Raises:
         ValueError: the folder holds no results, or `x` or `by` is no config path.
     """
-    reports = gather(Path(folder), title=title, x=x, by=by)
+    reports = gather(folder, title=title, x=x, by=by)
     target = Path(path) if path is not None else Path(folder) / REPORT_NAME
     return [
         save(render(report, refresh_seconds=refresh_seconds), place)
-        for report, place in zip(reports, _places(reports, target), strict=True)
+        for report, place in zip(reports, report_places(reports, target), strict=True)
     ]
 
 
-def study_folders(root: Path) -> Iterator[Path]:
-    """Yield the folders at or below `root` that hold a study's tables, except what `--fresh` set aside."""
-    from harness.tables.query import ARCHIVE_FOLDER
-    from harness.tables.write import CURVES_FOLDER
+def report_places(reports: Sequence[Report], target: Path) -> list[Path]:
+    """Return the file of each report: `target`, or with several studies one beside it for each."""
+    if len(reports) == 1:
+        return [target]
+    # A study's name comes out of a table: it must not lead out of the folder.
+    names = [re.sub(r"[^\w.-]+", "_", report.study) for report in reports]
+    return [target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names]
 
+
+def study_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders at or below `root` that hold trials, except what `--fresh` set aside."""
     folders = {path.parent for path in root.rglob("*.parquet")}
     for folder in sorted(folders):
         if folder.name != CURVES_FOLDER and ARCHIVE_FOLDER not in folder.relative_to(root).parts:
@@ -64,11 +72,3 @@ def save(text: str, path: Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _places(reports: tuple[Report, ...], target: Path) -> list[Path]:
-    if len(reports) == 1:
-        return [target]
-    # A study's name comes out of a table: it must not lead out of the folder.
-    names = [re.sub(r"[^\w.-]+", "_", report.study) for report in reports]
-    return [target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names]

@@ -52,13 +52,14 @@ function axisLook(axis, colours) {
 function layoutFor(layout, colours, width) {
   const narrow = width < NARROW_PX;
   return {
-    width, height: narrow ? 360 : 420, margin: { l: 56, r: 24, t: 16, b: 48 }, hovermode: "closest", dragmode: "zoom",
+    width, height: narrow ? 340 : 400, margin: { l: 56, r: 24, t: 16, b: 48 }, hovermode: "closest", dragmode: "zoom",
     font: { family: "system-ui, 'DejaVu Sans', sans-serif", size: narrow ? 11 : 12.5, color: colours.ink },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemsizing: "constant" },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.muted, activecolor: colours.ink },
     hoverlabel: { bgcolor: colours.panel, bordercolor: colours.muted, font: { color: colours.ink, size: 12 }, align: "left" },
     ...coloured(layout, colours), xaxis: axisLook(coloured(layout.xaxis, colours), colours),
     yaxis: axisLook(coloured(layout.yaxis, colours), colours),
+    legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", ...layout.legend },
   };
 }
 
@@ -77,8 +78,10 @@ function drawFigure(place, figure) {
   const colours = themeColours();
   const name = place.dataset.figure ?? place.id;
   const config = {
-    displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], doubleClick: "reset",
     toImageButtonOptions: { format: "svg", filename: name },
   };
+  place.style.minHeight = 0;
   return Plotly.react(place, tracesFor(figure.data, colours, width), layoutFor(figure.layout, colours, width), config);
 }

@@ -29,7 +29,7 @@ function learningFigure(trials, view, measure) {
     data,
     layout: {
       xaxis: { title: { text: per } }, yaxis: { title: { text: literal(measure.replaceAll("_", " ")) } },
-      showlegend: wide, legend: { x: 1.02, xanchor: "left", y: 1, yanchor: "top", font: { size: 11 } },
+      showlegend: wide, legend: { orientation: "v", x: 1.02, xanchor: "left", y: 1, yanchor: "top", font: { size: 11 } },
       annotations: data.length ? [] : [{ text: "no such measurement of these trials", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }],
     },
   };

@@ -1,11 +1,12 @@
 "use strict";
-// What happens when: tables at once, then one figure after the other; anew when colours or width change, and for paper.
+// What happens when: tables at once, then the figures, first those that are seen; anew when colours or width change, and
+// for paper.
 
 const page = { figures: [], failed: null };
 
 async function start() {
   const content = JSON.parse(await unpacked("report-data"));
-  for (const table of document.querySelectorAll("table[data-table]")) setUpTable(table, content.rowsAtOnce);
+  for (const table of document.querySelectorAll("table[data-table]")) setUpTable(table);
   const script = document.createElement("script");
   script.textContent = await unpacked("plotly-js");
   document.head.append(script);
@@ -15,9 +16,11 @@ async function start() {
   const learning = setUpLearning(content.learning);
   const place = document.getElementById("learning");
   if (place) page.figures.push({ place, figure: learning });
-  for (const entry of page.figures) {
+  const seen = page.figures.filter(entry => entry.place.getBoundingClientRect().top < innerHeight);
+  for (const entry of [...seen, ...page.figures.filter(entry => !seen.includes(entry))]) {
     await nextFrame();
     await drawFigure(entry.place, entry.figure());
+    if (entry === seen.at(-1)) document.documentElement.dataset.seen = Math.round(performance.now());
   }
   if (place) {
     document.getElementById("learning-measure").addEventListener("change", () => drawFigure(place, learning()));

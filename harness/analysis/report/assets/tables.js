@@ -4,7 +4,7 @@
 
 const tableViews = new Map();
 
-function setUpTable(table, rowsAtOnce) {
+function setUpTable(table) {
   const section = table.closest("section");
   const name = table.dataset.table;
   const heads = [...table.tHead.rows[0].cells];
@@ -13,7 +13,7 @@ function setUpTable(table, rowsAtOnce) {
   }));
   const view = { name, table, section, heads, rows, shown: rows, all: false, column: -1, descending: false, filter: "" };
   Object.assign(view, remembered(name));
-  view.rowsAtOnce = rowsAtOnce;
+  view.rowsAtOnce = Number(table.dataset.rows);
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => sortBy(view, column)));
   const input = section.querySelector("input[type=search]");
   if (input) {
@@ -73,7 +73,7 @@ function update(view) {
 
 function count(view, visible) {
   const place = view.section.querySelector(".count");
-  place.textContent = view.shown.length === view.rows.length ? `${view.rows.length} rows` : `${view.shown.length} of ${view.rows.length} rows`;
+  place.textContent = view.shown.length === view.rows.length ? `${said(view.rows.length)} rows` : `${said(view.shown.length)} of ${said(view.rows.length)} rows`;
   if (visible < view.shown.length) {
     const more = document.createElement("button");
     more.type = "button";
@@ -81,6 +81,10 @@ function count(view, visible) {
     more.addEventListener("click", () => { view.all = true; update(view); });
     place.append(" ", more);
   }
+}
+
+function said(number) {
+  return number.toLocaleString("en");
 }
 
 // `frames>=64`, `state=finished`, or a piece of text anywhere in the row.

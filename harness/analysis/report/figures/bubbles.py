@@ -1,29 +1,31 @@
 """mAP against peak memory, the area of a bubble as the number of parameters: the paper's Figure 1."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.amounts import count_text
 from harness.analysis.names import setting_name
+from harness.analysis.report.figures.labels import Spot, place_names
 from harness.analysis.report.figures.style import (
     MOST_LABELS,
     Figure,
     Kind,
     Trace,
     about,
+    along,
     hover,
     kinds,
+    named,
     number_axis,
-    plain,
 )
 from harness.analysis.report.gather import Report
 from harness.analysis.summary import Group
 
-LARGEST_PX, ONLY_PX, SMALLEST_PX = 46.0, 20.0, 6.0
-"""Diameters: of the most parameters, where all have as many, and at least."""
-NOMINAL_PX = (760, 380)
-"""Size of the plot area for which the names are placed."""
+LARGEST_PX, ONLY_PX, SMALLEST_PX, MANY_PX = 46.0, 20.0, 6.0, 7.0
+"""Diameters: of the most parameters, where all have as many, at least, and of points where bubbles would be a blot."""
+MOST_BUBBLES = 80
 
 
 def bubbles(report: Report) -> Figure | None:
@@ -33,14 +35,18 @@ def bubbles(report: Report) -> Figure | None:
         return None
     unit = report.memory_unit
     of_kinds = kinds(shown, report.by)
-    places = _label_places(shown, report) if len(shown) <= MOST_LABELS else {}
-    traces = [_bubbles_of(kind, report, places, _largest(shown)) for kind in of_kinds]
-    traces += _predicted(shown, report)
     amounts = [amount / unit.factor for g in shown for amount in (g.peak_bytes, g.predicted_peak_bytes) if amount]
+    axis = number_axis(f"peak memory of a training step ({unit.name})", amounts)
+    traces = [_bubbles_of(kind, report, _largest(shown), few=len(shown) <= MOST_BUBBLES) for kind in of_kinds]
+    if len(shown) <= MOST_LABELS:
+        traces = _with_names(traces, of_kinds, report, axis)
+    if len(shown) <= MOST_BUBBLES:
+        traces += _predicted(shown, report)
     layout = {
-        "xaxis": number_axis(f"peak memory of a training step ({unit.name})", amounts),
+        "xaxis": axis,
         "yaxis": {"title": {"text": "average mAP (%)"}},
         "showlegend": True,
+        "legend": {"itemsizing": "constant"},
     }
     return Figure(
         name="bubbles",
@@ -63,23 +69,20 @@ def _largest(shown: Sequence[Group]) -> int:
     return max(counts) if len(counts) > 1 else 0
 
 
-def _bubbles_of(kind: Kind, report: Report, places: dict[str, str], largest: int) -> Trace:
+def _bubbles_of(kind: Kind, report: Report, largest: int, *, few: bool) -> Trace:
     unit = report.memory_unit
     return {
         "type": "scatter",
-        "mode": "markers+text" if places else "markers",
+        "mode": "markers",
         "name": kind.label,
         "showlegend": report.by is not None,
         "x": [unit.of(group.peak_bytes) for group in kind.groups],
         "y": [100 * group.map_avg.mean for group in kind.groups if group.map_avg],
-        "text": [plain(_rest(group, report.by)) for group in kind.groups] if places else None,
-        "textposition": [places[group.name] for group in kind.groups] if places else None,
-        "textfont": {"size": 11, "color": "@ink"},
         "hovertext": [hover(about(group, report)) for group in kind.groups],
         "hoverinfo": "text",
         "cliponaxis": False,
         "marker": {
-            "size": diameters(kind.groups, largest),
+            "size": diameters(kind.groups, largest) if few else MANY_PX,
             "color": f"{kind.colour}/0.55",
             "symbol": kind.symbol,
             "line": {"color": kind.colour, "width": 1.2},
@@ -120,6 +123,28 @@ def _predicted(shown: Sequence[Group], report: Report) -> list[Trace]:
     ]
 
 
+def _with_names(
+    traces: Sequence[Trace], of_kinds: Sequence[Kind], report: Report, axis: Mapping[str, Any]
+) -> list[Trace]:
+    """Return the bubbles with their names beside them."""
+    spots = [
+        Spot(
+            along(axis, trace["x"][index]),
+            trace["y"][index],
+            trace["marker"]["size"][index] / 2,
+            _rest(group, report.by),
+        )
+        for trace, kind in zip(traces, of_kinds, strict=True)
+        for index, group in enumerate(kind.groups)
+    ]
+    places = iter(zip([spot.name for spot in spots], place_names(spots), strict=True))
+    with_names = []
+    for trace in traces:
+        names, sides = zip(*itertools.islice(places, len(trace["x"])), strict=True)
+        with_names.append(named(trace, names, sides))
+    return with_names
+
+
 def _rest(group: Group, by: str | None) -> str:
     return setting_name({path: value for path, value in group.values.items() if path != by})
 
@@ -127,72 +152,14 @@ def _rest(group: Group, by: str | None) -> str:
 def _caption(shown: Sequence[Group]) -> str:
     counts = sorted({group.params_total for group in shown if group.params_total})
     spread = sorted({group.map_avg.explained() for group in shown if group.map_avg})
-    area = (
-        f"its area the number of parameters, from {count_text(counts[0])} to {count_text(counts[-1])}"
-        if len(counts) > 1
-        else f"all have {count_text(counts[0])} parameters"
-        if counts
-        else "the number of parameters is not known"
-    )
+    measured = f"measured peak and mean over its seeds ({'; '.join(spread)})"
+    if len(shown) > MOST_BUBBLES:
+        return f"A point is one setting: {measured}."
+    area = "the number of parameters is not known"
+    if len(counts) > 1:
+        area = f"its area the number of parameters, from {count_text(counts[0])} to {count_text(counts[-1])}"
+    elif counts:
+        area = f"all have {count_text(counts[0])} parameters"
     return (
-        f"A bubble is one setting: measured peak and mean over its seeds ({'; '.join(spread)}), {area}. "
-        "A cross is the peak that was predicted before the trial was run."
+        f"A bubble is one setting: {measured}, {area}. A cross is the peak that was predicted before the trial was run."
     )
-
-
-def _label_places(shown: Sequence[Group], report: Report) -> dict[str, str]:
-    """Choose for each bubble the side on which its name covers fewest names and bubbles."""
-    spots = _spots(shown)
-    taken = [(x - r, y - r, x + r, y + r) for (x, y), r in spots]
-    chosen: dict[str, str] = {}
-    for group, ((x, y), radius) in zip(shown, spots, strict=True):
-        width = 6.2 * len(_rest(group, report.by))
-        boxes = {side: _box(side, x, y, radius, width) for side in _SIDES}
-        best = min(boxes, key=lambda side: sum(_overlap(boxes[side], other) for other in taken) + _outside(boxes[side]))
-        chosen[group.name] = best
-        taken.append(boxes[best])
-    return chosen
-
-
-_SIDES = {
-    "top center": (0, 1),
-    "bottom center": (0, -1),
-    "middle right": (1, 0),
-    "middle left": (-1, 0),
-    "top right": (1, 1),
-    "bottom right": (1, -1),
-    "top left": (-1, 1),
-    "bottom left": (-1, -1),
-}
-Box = tuple[float, float, float, float]
-
-
-def _spots(shown: Sequence[Group]) -> list[tuple[tuple[float, float], float]]:
-    """Return centre and radius of each bubble in pixels of a plot of the nominal size, margins left free."""
-    xs = [float(group.peak_bytes or 0) for group in shown]
-    ys = [group.map_avg.mean for group in shown if group.map_avg]
-    radii = [diameter / 2 for diameter in diameters(shown, _largest(shown))]
-    return list(zip(zip(_scaled(xs, NOMINAL_PX[0]), _scaled(ys, NOMINAL_PX[1]), strict=True), radii, strict=True))
-
-
-def _scaled(values: Sequence[float], length: float) -> list[float]:
-    low, high = min(values), max(values)
-    return [length * (0.07 + 0.86 * ((value - low) / (high - low) if high > low else 0.5)) for value in values]
-
-
-def _box(side: str, x: float, y: float, radius: float, width: float) -> Box:
-    right, up = _SIDES[side]
-    centre_x = x + right * (width / 2 + (radius if not up else 0.7 * radius) + 3)
-    centre_y = y + up * (8 + (radius if not right else 0.7 * radius))
-    return (centre_x - width / 2, centre_y - 7, centre_x + width / 2, centre_y + 7)
-
-
-def _overlap(a: Box, b: Box) -> float:
-    across, along = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return across * along if across > 0 and along > 0 else 0.0
-
-
-def _outside(box: Box) -> float:
-    width, height = NOMINAL_PX
-    kept: Any = _overlap(box, (0, 0, width, height))
-    return 10 * ((box[2] - box[0]) * (box[3] - box[1]) - kept)

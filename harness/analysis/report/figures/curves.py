@@ -5,32 +5,37 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.fits import PowerLaw
+from harness.analysis.fits import Curve
 from harness.analysis.names import axis_label, value_name
 from harness.analysis.report.axes import is_size
 from harness.analysis.report.figures.style import (
+    MOST_BARS,
     NUM_COLOURS,
     SYMBOLS,
     Figure,
     Trace,
     about,
+    bars,
     hover,
     kinds,
     plain,
     size_axis,
 )
-from harness.analysis.report.gather import MOST_FITS, Report
+from harness.analysis.report.gather import Report
+from harness.analysis.report.lines import MOST_FITS, map_band, map_line
 from harness.analysis.summary import Group, lines
 
 APART = 0.008
 """Distance between the lines' points at one x, as a share of the axis, so that bars do not hide each other."""
+KINDS_APART = 0.06
+"""The same where x is a kind, in steps from one kind to the next."""
 
 
 def curves(report: Report) -> Figure | None:
     """Return the figure, or None when nothing varies or no setting has a result."""
     if report.x is None or not report.scored:
         return None
-    named = lines(sorted(report.scored, key=lambda group: _order(group.values[report.x or ""])), report.x)
+    named = lines(_along_x(report), report.x)
     many = len(named) > MOST_FITS
     traces = _cloud(report) if many else _lines(report, named)
     return Figure(
@@ -46,18 +51,25 @@ def curves(report: Report) -> Figure | None:
     )
 
 
+def _along_x(report: Report) -> list[Group]:
+    """Return the settings in the order of the horizontal axis, otherwise in that of the study."""
+    scored = [group for group in report.groups if group.map_avg]
+    return [
+        group for _, group in sorted(zip(_places(scored, report, 0), scored, strict=True), key=lambda pair: pair[0])
+    ]
+
+
 def _lines(report: Report, named: Mapping[str, Sequence[Group]]) -> list[Trace]:
     bands, drawn = [], []
     for index, (name, groups) in enumerate(named.items()):
         colour, symbol = f"@{index % NUM_COLOURS}", SYMBOLS[index % len(SYMBOLS)]
         fit = report.fits.get(name)
         xs = _places(groups, report, index - (len(named) - 1) / 2)
-        fitted = isinstance(fit, PowerLaw)
-        if isinstance(fit, PowerLaw):
-            bands += _band(fit, colour, name)
+        if isinstance(fit, Curve):
+            bands += [*_band(fit, colour, name, of="trial"), *_band(fit, colour, name, of="mean")]
             drawn.append(_law(fit, colour, name))
         drawn.append(_seeds(groups, xs, colour, name))
-        drawn.append(_means(groups, xs, report, colour, symbol, name, joined=not fitted))
+        drawn.append(_means(groups, xs, report, colour, symbol, name, joined=not isinstance(fit, Curve)))
     return [*bands, *drawn]
 
 
@@ -94,15 +106,9 @@ def _means(
         "legendgroup": plain(name),
         "x": list(xs),
         "y": [100 * group.map_avg.mean for group in groups if group.map_avg],
-        "error_y": {
-            "type": "data",
-            "array": [100 * (group.map_avg.spread or 0) for group in groups if group.map_avg],
-            "color": colour,
-            "thickness": 1.4,
-            "width": 4,
-        },
+        "error_y": bars(groups, colour, width=4) if len(report.scored) <= MOST_BARS else None,
         "line": {"color": colour, "width": 1.5},
-        "marker": {"color": colour, "symbol": symbol, "size": 9},
+        "marker": {"color": colour, "symbol": symbol, "size": 9 if len(report.scored) <= MOST_BARS else 6},
         "hovertext": [hover(about(group, report)) for group in groups],
         "hoverinfo": "text",
     }
@@ -128,23 +134,23 @@ def _seeds(groups: Sequence[Group], xs: Sequence[Any], colour: str, name: str) -
     }
 
 
-def _law(fit: PowerLaw, colour: str, name: str) -> Trace:
-    sizes = np.geomspace(fit.x_min, fit.x_max, 60)
+def _law(fit: Curve, colour: str, name: str) -> Trace:
+    sizes, heights = map_line(fit)
     return {
         "type": "scatter",
         "mode": "lines",
         "legendgroup": plain(name),
         "showlegend": False,
         "x": _short(sizes),
-        "y": _short(100 * fit.map_at(sizes)),
+        "y": _short(heights),
         "line": {"color": colour, "width": 1.5, "dash": "dash"},
         "hoverinfo": "skip",
     }
 
 
-def _band(fit: PowerLaw, colour: str, name: str) -> list[Trace]:
-    sizes = np.geomspace(fit.x_min, fit.x_max, 60)
-    band = fit.map_band(sizes)
+def _band(fit: Curve, colour: str, name: str, *, of: str) -> list[Trace]:
+    sizes, _ = map_line(fit)
+    band = map_band(fit, sizes, of=of)
     if band is None:
         return []
     low, high = band
@@ -155,20 +161,21 @@ def _band(fit: PowerLaw, colour: str, name: str) -> list[Trace]:
         "legendgroup": plain(name),
         "showlegend": False,
         "x": _short(np.concatenate([sizes, sizes[::-1]])),
-        "y": _short(100 * np.concatenate([high, low[::-1]])),
+        "y": _short(np.concatenate([high, low[::-1]])),
         "line": {"width": 0, "color": colour},
-        "fillcolor": f"{colour}/0.14",
+        "fillcolor": f"{colour}/{0.2 if of == 'mean' else 0.08}",
         "hoverinfo": "skip",
     }
     return [outline]
 
 
-def _places(groups: Sequence[Group], report: Report, step: float) -> list[Any]:
-    """Return where the points of a line stand; on a logarithmic axis lines are set apart a little."""
+def _places(groups: Sequence[Group], report: Report, step: float) -> list[float]:
+    """Return where the points of a line stand; lines are set apart a little, so that bars do not hide each other."""
     assert report.x is not None
     values = [group.values[report.x] for group in groups]
     if not _numeric(report):
-        return [plain(value_name(report.x, value)) for value in values]
+        ordered = _kinds_in_order(report)
+        return [ordered.index(value) + step * KINDS_APART for value in values]
     sizes = [group.values[report.x] for group in report.scored]
     span = np.log(max(sizes) / min(sizes)) or 1.0
     return [float(value * np.exp(step * APART * span)) for value in values]
@@ -178,24 +185,29 @@ def _x_axis(report: Report) -> dict[str, Any]:
     assert report.x is not None
     values = [group.values[report.x] for group in report.scored]
     if _numeric(report):
-        return size_axis(axis_label(report.x), report.x, values)
-    size = {value: max(g.params_total or 0 for g in report.scored if g.values[report.x] == value) for value in values}
-    ordered = sorted(size, key=lambda value: (size[value], str(value)))  # backbones by size, not by name
-    names = [plain(value_name(report.x, value)) for value in ordered]
+        low, high = np.log10(min(values)), np.log10(max(values))
+        room = 0.06 * (high - low) or 0.1
+        return {**size_axis(axis_label(report.x), report.x, values), "range": [low - room, high + room]}
+    names = [plain(value_name(report.x, value)) for value in _kinds_in_order(report)]
     return {
         "title": {"text": axis_label(report.x)},
-        "type": "category",
-        "categoryorder": "array",
-        "categoryarray": names,
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "range": [-0.5, len(names) - 0.5],
     }
+
+
+def _kinds_in_order(report: Report) -> list[Any]:
+    """Return the values of x that are no sizes: backbones by their parameters, not by name."""
+    size: dict[Any, int] = {}
+    for group in report.scored:
+        value = group.values[report.x or ""]
+        size[value] = max(size.get(value, 0), group.params_total or 0)
+    return sorted(size, key=lambda value: (size[value], str(value)))
 
 
 def _numeric(report: Report) -> bool:
     return all(is_size(group.values[report.x or ""]) for group in report.scored)
-
-
-def _order(value: Any) -> tuple[float, str]:
-    return (value, "") if is_size(value) else (0.0, str(value))
 
 
 def _short(values: np.ndarray) -> list[float]:
@@ -208,7 +220,10 @@ def _caption(report: Report, *, many: bool) -> str:
         return f"A point is one setting. There are more than {MOST_FITS} lines, so none is drawn or fitted."
     spread = sorted({g.map_avg.explained() for g in report.scored if g.map_avg and g.map_avg.n > 1})
     parts = [f"Rings: single seeds; bars: {' or '.join(spread)}." if spread else "One seed at every point, so no bars."]
-    if any(isinstance(fit, PowerLaw) for fit in report.fits.values()):
-        band = any(isinstance(fit, PowerLaw) and fit.c_interval for fit in report.fits.values())
-        parts.append(f"Dashed: fitted power law of the error 1 - mAP{' with its 95 % band' if band else ''}.")
+    curves = [fit for fit in report.fits.values() if isinstance(fit, Curve)]
+    if curves:
+        level = f"{100 * curves[0].level:g} %"
+        known = any(not curve.interval_refused for curve in curves)
+        bands = f"; dark band: {level} interval of the mean, light band: of one new trial" if known else ""
+        parts.append(f"Dashed: law fitted to the error 1 - mAP{bands}.")
     return " ".join(parts)

@@ -1,45 +1,79 @@
 """The Pareto front: which settings no other beats in both mAP and memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from harness.analysis.decisions import ParetoPoint
 from harness.analysis.names import setting_name
-from harness.analysis.report.figures.style import MOST_LABELS, Figure, Trace, about, hover, number_axis, plain
+from harness.analysis.report.figures.labels import Spot, place_names
+from harness.analysis.report.figures.style import (
+    MOST_BARS,
+    MOST_LABELS,
+    Figure,
+    Trace,
+    about,
+    along,
+    bars,
+    hover,
+    named,
+    number_axis,
+)
 from harness.analysis.report.gather import Report
-from harness.analysis.report.pareto import on_front
-from harness.analysis.summary import Group
+
+BESIDE_STEPS = ("bottom right", "top left")
+"""Where a name does not meet the line: it runs to the right of its point, and up to it from below."""
 
 
 def front(report: Report) -> Figure | None:
     """Return the figure, or None when no setting has both a result and a measured peak."""
-    shown = [group for group in report.scored if group.peak_bytes]
-    if not shown:
+    if not report.pareto:
         return None
-    best = on_front(shown)
-    rest = [group for group in shown if group not in best]
+    best = [point for point in report.pareto if point.on_front]
+    rest = [point for point in report.pareto if not point.on_front]
     unit = report.memory_unit
-    peaks = [group.peak_bytes / unit.factor for group in shown if group.peak_bytes]
+    peaks = [point.cost_bytes / unit.factor for point in report.pareto]
+    axis = number_axis(f"peak memory of a training step ({unit.name})", peaks)
     traces = [_steps(best, report, max(peaks))]
     if rest:
-        traces.append(_points(rest, report, "beaten in both by another", "@muted", label=False))
-    traces.append(_points(best, report, "on the front", "@0", label=len(best) <= MOST_LABELS))
+        traces.append(_points(rest, report, "another is as good for less", "@muted"))
+    on_front = _points(best, report, "on the front", "@0")
+    if len(best) <= MOST_LABELS:
+        spots, others = ([_spot(point, report, axis) for point in points] for points in (best, rest))
+        on_front = named(on_front, [spot.name for spot in spots], place_names(spots, others, sides=BESIDE_STEPS))
+    traces.append(on_front)
     return Figure(
         name="pareto",
         title="Pareto front of mAP and memory",
-        caption="The line is the highest mean mAP that was reached within a given peak. Bars are the spread over "
-        "seeds: where they overlap, the order of two settings is not established.",
+        caption=_caption(report),
         traces=tuple(traces),
         layout={
-            "xaxis": number_axis(f"peak memory of a training step ({unit.name})", peaks),
+            "xaxis": axis,
             "yaxis": {"title": {"text": "average mAP (%)"}},
             "showlegend": True,
         },
     )
 
 
-def _steps(best: Sequence[Group], report: Report, largest: float) -> Trace:
-    unit = report.memory_unit
-    xs = [unit.of(group.peak_bytes) for group in best]
-    ys = [100 * group.map_avg.mean for group in best if group.map_avg]
+def _caption(report: Report) -> str:
+    parts = ["The line is the highest mean mAP that was reached within a given peak."]
+    if len(report.pareto) <= MOST_BARS:
+        parts.append("Bars are the spread over seeds.")
+    if any(point.probability_dominated is not None for point in report.pareto):
+        parts.append(
+            "Hovering tells how likely it is, by the spread over seeds, that another setting is better for less."
+        )
+    return " ".join(parts)
+
+
+def _spot(point: ParetoPoint, report: Report, axis: Mapping[str, Any]) -> Spot:
+    assert point.group.map_avg is not None
+    place = along(axis, point.cost_bytes / report.memory_unit.factor)
+    return Spot(place, point.group.map_avg.mean, 5, setting_name(point.group.values))
+
+
+def _steps(best: Sequence[ParetoPoint], report: Report, largest: float) -> Trace:
+    xs = [report.memory_unit.of(point.cost_bytes) for point in best]
+    ys = [100 * point.group.map_avg.mean for point in best if point.group.map_avg]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -51,26 +85,23 @@ def _steps(best: Sequence[Group], report: Report, largest: float) -> Trace:
     }
 
 
-def _points(groups: Sequence[Group], report: Report, name: str, colour: str, *, label: bool) -> Trace:
-    unit = report.memory_unit
+def _points(points: Sequence[ParetoPoint], report: Report, name: str, colour: str) -> Trace:
+    groups = [point.group for point in points]
+    strong = colour == "@0"
     return {
         "type": "scatter",
-        "mode": "markers+text" if label else "markers",
+        "mode": "markers",
         "name": name,
-        "x": [unit.of(group.peak_bytes) for group in groups],
+        "x": [report.memory_unit.of(point.cost_bytes) for point in points],
         "y": [100 * group.map_avg.mean for group in groups if group.map_avg],
-        "error_y": {
-            "type": "data",
-            "array": [100 * (group.map_avg.spread or 0) for group in groups if group.map_avg],
-            "color": f"{colour}/0.6" if label else f"{colour}/0.35",
-            "thickness": 1.2,
-            "width": 3,
-        },
-        "text": [plain(setting_name(group.values)) for group in groups] if label else None,
-        "textposition": "bottom right",
-        "textfont": {"size": 11, "color": "@ink"},
-        "hovertext": [hover(about(group, report)) for group in groups],
+        "error_y": bars(groups, f"{colour}/{0.6 if strong else 0.35}", width=3),
+        "hovertext": [hover([*about(point.group, report), *_chance(point)]) for point in points],
         "hoverinfo": "text",
         "cliponaxis": False,
-        "marker": {"color": colour, "size": 9 if colour == "@0" else 7, "opacity": 1 if colour == "@0" else 0.6},
+        "marker": {"color": colour if strong else f"{colour}/0.6", "size": 9 if strong else 7},
     }
+
+
+def _chance(point: ParetoPoint) -> list[str]:
+    chance = point.probability_dominated
+    return [] if chance is None else [f"another is better for less with probability {chance:.2f}"]

@@ -5,6 +5,7 @@ or a dark screen and for paper. Nothing here imports plotly: a figure is traces 
 """
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ NUM_COLOURS = 7
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "star")
 MOST_LABELS = 14
 """More names than this cover each other and the points; hovering tells them."""
-SPAN_FOR_LOG = 20.0
+MOST_BARS = 150
+"""More error bars than this are a hedge, and slow."""
+SPAN_FOR_LOG = 6.0
 """An axis whose largest value is this many times its smallest is logarithmic."""
 
 Trace = dict[str, Any]
@@ -100,6 +103,30 @@ def number_axis(title: str, values: Sequence[float]) -> dict[str, Any]:
         "type": "log",
         "tickvals": ticks,
         "ticktext": [f"{tick:,g}" for tick in ticks],
+    }
+
+
+def along(axis: Mapping[str, Any], value: float) -> float:
+    """Return where a value stands along an axis."""
+    return math.log10(value) if axis.get("type") == "log" else value
+
+
+def bars(groups: Sequence[Group], colour: str, *, width: float) -> Trace | None:
+    """Return the spread over seeds as error bars, or None where they would be too many."""
+    if len(groups) > MOST_BARS:
+        return None
+    spreads = [100 * (group.map_avg.spread or 0) for group in groups if group.map_avg]
+    return {"type": "data", "array": spreads, "color": colour, "thickness": 1.3, "width": width}
+
+
+def named(traces: Trace, names: Sequence[str], places: Sequence[str | None]) -> Trace:
+    """Return points with names beside them, where they have a place."""
+    return {
+        **traces,
+        "mode": "markers+text",
+        "text": [plain(name) if place else "" for name, place in zip(names, places, strict=True)],
+        "textposition": [place or "top center" for place in places],
+        "textfont": {"size": 11, "color": "@ink"},
     }
 
 
