@@ -8,14 +8,14 @@ from pathlib import Path
 
 from harness.analysis.report.gather import Report, gather
 from harness.analysis.report.page import render
-from harness.tables import ARCHIVE_FOLDER, Location
+from harness.tables.query import ARCHIVE_FOLDER
 from harness.tables.write import CURVES_FOLDER
 
 REPORT_NAME = "report.html"
 
 
 def write_report(
-    folder: Location,
+    folder: Path | str,
     path: Path | str | None = None,
     *,
     title: str | None = None,

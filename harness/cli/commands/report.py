@@ -24,8 +24,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "report",
         help="write a study as one HTML page",
-        description="Write report.html beside the tables of each study: summary in words, sortable tables, figures, the "
-        "paper's numbers, failures, provenance. The page needs no network and no other file.",
+        description="Write report.html beside the tables of each study: summary in words, sortable tables, figures, "
+        "the paper's numbers, failures, provenance. The page needs no network and no other file.",
     )
     parser.add_argument(
         "study",
