@@ -130,3 +130,23 @@ def test_malformed_files_are_refused_with_the_place(tmp_path, text, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(MalformedDetections, match="nothing"):
         read_detections(tmp_path / "nothing.json")
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_segment_per_class_goes_with_its_class(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.random((6, 3))
+    segments = np.sort(random.random((6, 3, 2)), axis=-1)
+    found = select_candidates(segments, scores, DetectionConfig(min_score=0.3, pre_nms=9))
+    best = sorted(
+        ((score, point, label) for (point, label), score in np.ndenumerate(scores) if score >= 0.3), reverse=True
+    )
+    assert found.scores.tolist() == [score for score, _, _ in best[:9]]
+    assert found.labels.tolist() == [label for _, _, label in best[:9]]
+    assert found.segments.tolist() == [segments[point, label].tolist() for _, point, label in best[:9]]
+    # One segment for all classes is the same as that segment for each of them.
+    shared = np.repeat(segments[:, :1], 3, axis=1)
+    assert np.array_equal(
+        select_candidates(shared, scores, DetectionConfig()).segments,
+        select_candidates(shared[:, 0], scores, DetectionConfig()).segments,
+    )
