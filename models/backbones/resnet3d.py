@@ -106,7 +106,7 @@ class Bottleneck(nn.Module):
         project: bool = False,
         adapter: AdapterConfig | None = None,
     ) -> None:
-        """Build the block, which passes its input on at first.
+        """Build the block, which at first passes on what goes around it: its last normalisation starts at zero.
 
         Args:
             channels: channels of the input.

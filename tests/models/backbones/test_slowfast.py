@@ -42,9 +42,6 @@ def video(frames: int = 16, height: int = 32, width: int = 32, videos: int = 1) 
     return torch.randn(videos, 3, frames, height, width, dtype=torch.float64, generator=generator)
 
 
-# Published numbers.
-
-
 @pytest.mark.parametrize(
     ("config", "bare", "published"),
     [
@@ -122,9 +119,6 @@ def test_maps_have_the_published_shapes() -> None:
     assert seen == [(i, 8, side, side, c) for i, (side, c) in enumerate(zip(sides, widths, strict=True))]
     assert network.layer_channels == tuple(widths)
     assert (slow.shape, fast.shape) == ((1, 2048, 8, 7, 7), (1, 256, 32, 7, 7))
-
-
-# The definition, once more.
 
 
 def naive_slowfast(state: dict[str, Tensor], pixels: Tensor, config: SlowFastConfig) -> list[Tensor]:
@@ -281,9 +275,6 @@ def test_impossible_windows_and_configs_are_refused() -> None:
         replace(TOY, fast_blocks=(3, 4))
     with pytest.raises(ValueError, match=r"temporal_blocks is \(1, 1, -1, 1\)"):
         replace(TOY, temporal_blocks=(1, 1, -1, 1))
-
-
-# Beside the backbone: AdaTAD dagger.
 
 
 @pytest.mark.parametrize("layers", [(), (0, 2, 3, 5)], ids=["last half", "across stages"])
