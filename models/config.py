@@ -265,7 +265,14 @@ SLOWFAST = {
     "slowfast-tiny": SlowFastConfig(name="slowfast-tiny", blocks=(1, 1, 1, 1), width=8, channel_ratio=4),
     "slowfast-r50": SlowFastConfig(name="slowfast-r50", blocks=(3, 4, 6, 3)),
     "slowfast-r101": SlowFastConfig(name="slowfast-r101", blocks=(3, 4, 23, 3)),
+    "slowfast-r50-pytorchvideo": SlowFastConfig(
+        name="slowfast-r50-pytorchvideo", blocks=(3, 4, 6, 3), lateral_norm=True
+    ),
+    "slowfast-r101-pytorchvideo": SlowFastConfig(
+        name="slowfast-r101-pytorchvideo", blocks=(3, 4, 23, 3), lateral_norm=True, lateral_kernel=5
+    ),
 }
+"""mmaction2's networks, which OpenTAD uses, and PyTorchVideo's (PySlowFast's R50 is the same)."""
 VIDEO_SWIN = {
     "videoswin-tiny": VideoSwinConfig(
         name="videoswin-tiny", width=24, blocks=(1, 1, 2), heads=(1, 2, 4), window=(4, 4, 4), drop_path=0.0
