@@ -63,7 +63,7 @@ def fits_of(found: Recognised) -> dict[str, Fit]:
     # Shapes need no values: of a file of gigabytes nothing is copied.
     shapes = {name: torch.empty_like(value, device="meta") for name, value in found.tensors.items()}
     return {
-        name: compare(_shapes(config), found.layout.translate(shapes, config))
+        name: compare(shapes_of(config), found.layout.translate(shapes, config))
         for name, config in BACKBONES.items()
         if config.kind == found.layout.family
     }
@@ -75,6 +75,7 @@ def fitting(found: Recognised) -> list[str]:
 
 
 @lru_cache(maxsize=len(BACKBONES))
-def _shapes(config: BackboneConfig) -> Mapping[str, Tensor]:
+def shapes_of(config: BackboneConfig) -> Mapping[str, Tensor]:
+    """Return what a file of weights has to fill in a backbone, without values."""
     with torch.device("meta"):
         return wanted_of(build_backbone(config))

@@ -10,6 +10,7 @@ from models.checkpoints.layout import Translated
 from models.checkpoints.opentad import NAME, is_opentad, is_own, translate_detector
 from models.checkpoints.registry import recognise
 from models.checkpoints.strict import fill
+from models.config import DetectorConfig
 from models.detector import Detector
 from models.tuning import trainable_state
 
@@ -43,7 +44,7 @@ def load_detector(detector: Detector, path: Path, *, ema: bool = True) -> None:
         raise ValueError(f"{subject}: it looks like {_other_name(contents)}, expected a whole detector")
     subject += f": it looks like {what}"
     try:
-        translated = translate(contents, detector)
+        translated = translate(contents, config)
     except ValueError as error:
         raise ValueError(f"{subject}; {error}") from None
     fill(wanted_of(detector, contents), translated, subject=subject)
@@ -58,10 +59,14 @@ def detector_name(contents: Contents) -> str:
     return ""
 
 
-def translate(contents: Contents, detector: Detector) -> Translated:
-    """Return a detector's file under the names of `detector.state_dict()`."""
+def translate(contents: Contents, config: DetectorConfig) -> Translated:
+    """Return a detector's file under the names of the `state_dict()` of a detector with this config.
+
+    Raises:
+        ValueError: its head or backbone is of another kind.
+    """
     if is_opentad(contents.tensors):
-        return translate_detector(contents.tensors, detector.config)
+        return translate_detector(contents.tensors, config)
     return Translated(state={name: value for name, value in contents.tensors.items() if not name.endswith(COUNTER)})
 
 

@@ -47,6 +47,12 @@ def backbone_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in part.items() if not BESIDE.fullmatch(name) and ".adapter." not in name}
 
 
+def count_beside(tensors: Mapping[str, Tensor]) -> int:
+    """Return the number of adapters beside the backbone."""
+    found = (BESIDE.fullmatch(name.removeprefix(BACKBONE)) for name in tensors)
+    return len({match[1] for match in found if match})
+
+
 def translate_detector(tensors: Mapping[str, Tensor], config: DetectorConfig) -> Translated:
     """Return a detector of OpenTAD under our names.
 

@@ -61,6 +61,18 @@ def compare(wanted: Mapping[str, Tensor], translated: Translated) -> Fit:
     )
 
 
+def problem(wanted: Mapping[str, Tensor], translated: Translated) -> str:
+    """Say why a checkpoint cannot be loaded; empty if it can.
+
+    Besides names and shapes, the values must be numbers: a weight that is infinite or no number was damaged, or
+    written by a training that had diverged.
+    """
+    fit = compare(wanted, translated)
+    if not fit.exact:
+        return str(fit)
+    return _part("not numbers are the values of", [n for n in wanted if not _numbers(translated.state[n], wanted[n])])
+
+
 @torch.no_grad()
 def fill(wanted: Mapping[str, Tensor], translated: Translated, *, subject: str) -> None:
     """Copy a checkpoint into a network's tensors.
@@ -73,12 +85,8 @@ def fill(wanted: Mapping[str, Tensor], translated: Translated, *, subject: str) 
     Raises:
         ValueError: it does not fit exactly, or holds values that are no numbers; nothing has been copied then.
     """
-    fit = compare(wanted, translated)
-    if not fit.exact:
-        raise ValueError(f"{subject}: {fit}")
-    broken = [name for name in wanted if not _numbers(translated.state[name], wanted[name])]
-    if broken:
-        raise ValueError(f"{subject}: {_part('not numbers are the values of', broken)}")
+    if found := problem(wanted, translated):
+        raise ValueError(f"{subject}: {found}")
     for name, value in wanted.items():
         value.copy_(translated.state[name])
 
