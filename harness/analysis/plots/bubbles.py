@@ -9,14 +9,14 @@ import numpy as np
 from harness.analysis.amounts import Unit, count_text, memory_unit
 from harness.analysis.names import setting_name
 from harness.analysis.plots.labels import MOST_NAMES, Spot, write_names
-from harness.analysis.plots.style import COLOURS, GREY, columns_for, legend_below, logarithmic, picture, with_result
+from harness.analysis.plots.style import COLOURS, GREY, legend_below, logarithmic, picture, with_result
 from harness.analysis.summary import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-LARGEST, ONLY, MANY = 420.0, 110.0, 14.0
+LARGEST, ONLY, MANY = 300.0, 90.0, 12.0
 """Areas in square points: of the most parameters, where all have as many, and where bubbles would be a blot."""
 MOST_BUBBLES = 80
 Counted = Literal["params_total", "params_trainable"]
@@ -64,7 +64,8 @@ def plot_bubbles(
         handles = [*_colour_handles(kinds, colour_by), *_area_handles(shown, areas, area)]
         if any(group.predicted_peak_bytes for group in shown) and len(shown) <= MOST_BUBBLES:
             handles.append(_handle(marker="x", colour="black", size=4, label="predicted peak"))
-        legend_below(figure, handles, columns=columns_for([str(handle.get_label()) for handle in handles]))
+        if handles:
+            legend_below(figure, handles, row_spacing=1.1 if len(set(areas)) > 1 else 0.5)
         if len(shown) <= MOST_NAMES:
             write_names(figure, axes, spots)
     return Path(path)

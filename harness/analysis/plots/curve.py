@@ -11,7 +11,7 @@ from harness.analysis.names import axis_label
 from harness.analysis.plots.style import (
     COLOURS,
     MARKERS,
-    columns_for,
+    labelled,
     legend_below,
     picture,
     positions,
@@ -77,7 +77,7 @@ def plot_curve(
         axes.set_ylabel("average mAP (%)")
         axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.0))
         if len(named) > 1:
-            legend_below(figure, columns=columns_for(list(named)))
+            legend_below(figure, labelled(axes))
     return Path(path)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.decisions import ParetoPoint
 from harness.analysis.plots.labels import MOST_NAMES, Spot, write_names
-from harness.analysis.plots.style import COLOURS, GREY, legend_below, logarithmic, picture
+from harness.analysis.plots.style import COLOURS, GREY, labelled, legend_below, logarithmic, picture
 from harness.analysis.report.pareto import against_front
 from harness.analysis.summary import Group
 
@@ -48,7 +48,7 @@ def plot_front(groups: Sequence[Group], path: Path | str, *, title: str = "") ->
         label = logarithmic(axes, [point.cost_bytes / unit.factor for point in points])
         axes.set_xlabel(f"peak memory of a training step ({unit.name}{label})")
         axes.set_ylabel("average mAP (%)")
-        legend_below(figure, columns=2)
+        legend_below(figure, labelled(axes))
         if len(best) <= MOST_NAMES:
             # The line runs to the right of its point, and up to it from below.
             write_names(figure, axes, spots, _spots(rest, unit), directions=((1, -1), (-1, 1)))

@@ -1,11 +1,14 @@
 """Learning curves of several trials."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.analysis.plots.style import COLOURS, columns_for, legend_below, picture
+from harness.analysis.plots.style import COLOURS, labelled, legend_below, picture
 from harness.analysis.report.gather import Curve
 
+LETTERS = 50
+"""Letters of a name that fit across the legend."""
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -26,8 +29,8 @@ def plot_learning(curves: Mapping[str, Curve], path: Path | str, *, measure: str
     with picture(path, title) as (figure, axes):
         for index, (name, curve) in enumerate(curves.items()):
             colour, style = COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)]
-            axes.plot(curve["x"], curve["y"], style, color=colour, lw=1.0, label=name)
+            axes.plot(curve["x"], curve["y"], style, color=colour, lw=1.0, label=textwrap.fill(name, LETTERS))
         axes.set_xlabel(next(iter(curves.values()))["per"])
         axes.set_ylabel(measure.replace("_", " "))
-        legend_below(figure, columns=columns_for(list(curves)))
+        legend_below(figure, labelled(axes))
     return Path(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.amounts import memory_unit
-from harness.analysis.plots.style import COLOURS, GREY, legend_below, logarithmic, picture
+from harness.analysis.plots.style import COLOURS, GREY, labelled, legend_below, logarithmic, picture
 
 
 def plot_predictions(rows: Sequence[Mapping[str, Any]], path: Path | str, *, title: str = "") -> Path:
@@ -29,10 +29,11 @@ def plot_predictions(rows: Sequence[Mapping[str, Any]], path: Path | str, *, tit
     both = [*predicted, *measured]
     with picture(path, title) as (figure, axes):
         axes.axline((min(both), min(both)), (max(both) * 1.001, max(both) * 1.001), color=GREY, lw=0.8, ls="--")
-        label = f"{len(known):,} trials, largest deviation {largest:.2f} %"
+        deviation = f"largest deviation {largest:.2f} %" if largest else "equal to the byte"
+        label = f"{len(known):,} trials, {deviation}"
         axes.plot(predicted, measured, "o", color=COLOURS[0], ms=3.5, alpha=0.7, mew=0, label=label)
         words = logarithmic(axes, both), logarithmic(axes, both, which="y")
         axes.set_xlabel(f"predicted peak ({unit.name}{words[0]})")
         axes.set_ylabel(f"measured peak ({unit.name}{words[1]})")
-        legend_below(figure, columns=1)
+        legend_below(figure, labelled(axes))
     return Path(path)

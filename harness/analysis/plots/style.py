@@ -25,10 +25,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B5538D", "#B07D00", "#3A9BD9", "#3
 """Okabe and Ito's palette, its light colours darkened for thin lines: told apart with any kind of colour vision."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#555555"
-SIZE_IN = (3.4, 2.6)
+SIZE_IN, LEGEND_ROW_IN = (3.4, 2.35), 0.16
 """A column of a two-column paper; twice as wide when printed across the page, the letters are large enough for both."""
-LETTERS_PER_LINE = 52
+LETTERS_PER_LINE = 38
 """Letters of the title that fit across."""
+LEGEND_LETTERS = 64
+"""Letters of a row of the legend, the handles counted as seven."""
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: dict[str, Any] = {
     "font.size": 8.0,
@@ -79,20 +81,30 @@ def picture(path: Path | str, title: str) -> Iterator[tuple["Figure", "Axes"]]:
         _save(figure, path)
 
 
-def legend_below(figure: "Figure", handles: Sequence[Any] | None = None, *, columns: int = 3) -> None:
-    """Put the legend below the axes, where it covers nothing."""
-    more = {} if handles is None else {"handles": handles}
+def legend_below(figure: "Figure", handles: Sequence[Any], *, row_spacing: float = 0.5) -> None:
+    """Put the legend below the axes, in as many columns as fit, and make the picture higher by its rows."""
+    labels = [str(handle.get_label()).split("\n") for handle in handles]
+    longest = max(len(line) for lines in labels for line in lines)
+    columns = max(1, min(4, LEGEND_LETTERS // (longest + 7), len(handles)))
+    rows = -(-sum(map(len, labels)) // columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + rows * LEGEND_ROW_IN * (0.5 + row_spacing))
     legend = figure.legend(
-        loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2, handletextpad=0.5, **more
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        columnspacing=1.2,
+        handletextpad=0.6,
+        labelspacing=row_spacing,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def columns_for(labels: Sequence[str]) -> int:
-    """Return how many columns of a legend fit across the picture."""
-    longest = max(map(len, labels), default=0)
-    return max(1, min(4, 56 // (longest + 7), len(labels)))
+def labelled(axes: "Axes") -> list[Any]:
+    """Return what was drawn with a label."""
+    return axes.get_legend_handles_labels()[0]
 
 
 def positions(values: Sequence[Any], sizes: Sequence[int | None]) -> dict[Any, float]:
