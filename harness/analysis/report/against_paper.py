@@ -12,7 +12,15 @@ from harness.analysis.summary import Group, summarise
 from harness.units import GIB
 
 PAPER_DATA = "thumos14"
-"""The data set of the paper's tables; numbers on other videos are not comparable."""
+SETTING: Mapping[str, Any] = {
+    "data.name": PAPER_DATA,
+    "model.backbone.name": "videomae-s",
+    "model.tuning": "adapter",
+    "model.adapter": "tia",
+    "model.adapter.placement": "inside",
+    "model.head.kind": "actionformer",
+}
+"""What the paper's tables keep where their rows say nothing else; another setting is not comparable."""
 
 
 def paper_tables(report: Report) -> list[Table]:
@@ -52,7 +60,7 @@ def _table(name: str, published: Sequence[Published], report: Report) -> Table:
 
 
 def _ours(at: Mapping[str, Any], report: Report) -> Group | None:
-    rows = [row for row in report.rows if row["data.name"] == PAPER_DATA and _is_at(row, at)]
+    rows = [row for row in report.rows if _is_at(row, {**SETTING, **at})]
     return summarise(rows, ())[0] if rows else None
 
 

@@ -35,7 +35,7 @@ def find_axes(rows: Sequence[Row]) -> Axes:
     varying = [path for path in varying if not _follows_from_branch(path, varying, values)]
     kept: list[str] = []
     tied: dict[str, str] = {}
-    for path in sorted(varying, key=lambda path: (path not in WORDS, -len(set(values[path])))):
+    for path in sorted(varying, key=lambda path: (path not in WORDS, -len(set(values[path])), _fame(path))):
         partner = next((other for other in kept if _tied(values[path], values[other])), None)
         if partner is None:
             kept.append(path)
@@ -68,6 +68,11 @@ def is_size(value: Any) -> bool:
 def hashable(value: Any) -> Any:
     """Return a list as a tuple, anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def _fame(path: str) -> int:
+    """Return the place among the paths that have a word of their own."""
+    return list(WORDS).index(path) if path in WORDS else len(WORDS)
 
 
 def _follows_from_branch(path: str, varying: Sequence[str], values: Mapping[str, list[Any]]) -> bool:

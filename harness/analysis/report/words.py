@@ -32,7 +32,7 @@ def sentences(report: Report) -> list[str]:
 
 def _run(report: Report) -> str:
     counts = Counter(row["state"].replace("_", " ") for row in report.rows)
-    ends = ", ".join(f"{times:,} {state}" for state, times in counts.most_common())
+    ends = ", ".join(f"{times:,} {state}" for state, times in sorted(counts.items(), key=lambda end: (-end[1], end[0])))
     settings = len(report.groups)
     tied = [f"{short_name(path)} with {short_name(to)}" for path, to in report.axes.tied.items() if _is_told(path)]
     also = f"; {', '.join(tied)} change together" if tied else ""
