@@ -12,8 +12,12 @@ from harness.memory.predict import trace
 from harness.tables import load
 from harness.training.report import SilentReporter
 from harness.trial import TrialJob, ended_without_row, execute
+from models.config import GTADConfig, SlowFastConfig, TriDetConfig, VideoSwinConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL_SLOWFAST = SlowFastConfig(name="slowfast-test", blocks=(1, 1, 1, 1), width=8, channel_ratio=4)
+SMALL_SWIN = VideoSwinConfig(name="swin-test", width=8, blocks=(1, 2), heads=(1, 2), window=(2, 2, 2))
 
 
 def job(small_world, config: TrialConfig, results: Path, **changes: object) -> TrialJob:
@@ -71,6 +75,15 @@ def test_a_finished_trial_leaves_one_complete_row_and_no_checkpoint(
         ({"data.window.frames": 64, "model.adapter.kernel": 7}, 0.02),
         ({"training.precision": "bf16"}, 0.02),
         ({"training.batch_size": 3, "model.head.attention_window": 5}, 0.02),
+        ({"model.tuning": "features", "model.adapter": None}, 0.02),
+        ({"model.representation.kind": "snippet", "model.representation.snippet_stride": 8}, 0.02),
+        ({"model.adapter.spatial_kernel": 3, "model.adapter.layers": (1,)}, 0.02),
+        ({"model.adapter.kind": "longlora"}, 0.02),
+        ({"model.adapter.kind": "longlora", "model.adapter.placement": "outside"}, 0.02),
+        ({"model.backbone": SMALL_SLOWFAST, "data.window.resolution": 32}, 0.02),
+        ({"model.backbone": SMALL_SWIN, "model.adapter.placement": "outside"}, 0.02),
+        ({"model.head": TriDetConfig(width=16, levels=3, sgp_hidden=16, bins=4)}, 0.02),
+        ({"model.head": GTADConfig(graph_width=16, map_width=32, map_hidden=8, longest=16)}, 0.02),
     ],
 )
 def test_predicted_and_measured_memory_agree(small_world, small_trial, tmp_path: Path, changes, tolerance: float):
