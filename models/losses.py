@@ -1,6 +1,6 @@
 """Losses per element; the caller chooses which elements count and what the sum is divided by.
 
-The two balanced losses are means already: what they balance is the whole batch.
+What is called balanced is a mean already, over a whole batch.
 """
 
 import torch
@@ -26,22 +26,20 @@ def diou_loss(predicted: Float[Tensor, "*shape 2"], truth: Float[Tensor, "*shape
     return 1 - diou(predicted, truth)
 
 
-def balanced_bce_loss(
-    logits: Float[Tensor, "*shape"], positive: Bool[Tensor, "*shape"], counted: Bool[Tensor, "*shape"]
+def balanced_mean(
+    losses: Float[Tensor, "*shape"], positive: Bool[Tensor, "*shape"], counted: Bool[Tensor, "*shape"]
 ) -> Float[Tensor, ""]:
-    """Return the mean binary cross-entropy of the counted elements, in which both kinds weigh half (BMN, G-TAD).
+    """Return the mean of the counted losses in which positives and negatives weigh half each (BMN, G-TAD).
 
-    A plain mean if there is only one kind; 0 if nothing counts. Taken from logits: the published form, from
-    probabilities, is refused under autocast.
+    A plain mean if there are only positives or only negatives; 0 if nothing counts.
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
     num_positive = (positive & counted).sum()
     num_negative = (~positive & counted).sum()
     num_counted = (num_positive + num_negative).clamp(min=1)
-    both = (num_positive > 0) & (num_negative > 0)
-    half = num_counted.to(logits.dtype) / 2
+    half = num_counted.to(losses.dtype) / 2
     weight = torch.where(positive, half / num_positive.clamp(min=1), half / num_negative.clamp(min=1))
-    return (entropy * torch.where(both, weight, 1.0) * counted).sum() / num_counted
+    both = (num_positive > 0) & (num_negative > 0)
+    return (losses * torch.where(both, weight, 1.0) * counted).sum() / num_counted
 
 
 def balanced_l2_loss(

@@ -74,8 +74,8 @@ class Align1D(nn.Module):
         self._keep("transposed_", column[order], row[order], value[order], bins * length)
 
     def forward(self, table: Float[Tensor, "row c"]) -> Float[Tensor, "proposal c"]:
-        """Return every proposal's sum; rows of the table are bin x length + cell."""
-        return _SparseProduct.apply(table, self._rows(""), self._rows("transposed_"))
+        """Return every proposal's sum, in float32 or better; rows of the table are bin x length + cell."""
+        return _SparseProduct.apply(at_least_float32(table), self._rows(""), self._rows("transposed_"))
 
     def _keep(self, prefix: str, row: np.ndarray, column: np.ndarray, value: np.ndarray, num_rows: int) -> None:
         ends = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=num_rows))))
@@ -134,15 +134,15 @@ class ProposalFeatures(nn.Module):
         per_bin = rearrange(self.mix.weight, "o (c bin) 1 1 -> bin c o", c=cells.shape[1])
         inner, outer = _table(cells, per_bin[: self.roi_bins]), _table(context, per_bin[self.roi_bins :])
         if self.align_context is None:
-            proposals = self.align(inner + outer)
+            proposals = self.align(at_least_float32(inner) + outer)
         else:
             proposals = self.align(inner) + self.align_context(outer)
         out = rearrange(proposals, "(duration t) (b o) -> b o duration t", duration=self.longest, b=len(cells))
         assert self.mix.bias is not None
-        return F.relu(out + self.mix.bias[:, None, None])
+        # Under autocast the map is kept as the convolution would have made it: in half precision.
+        return F.relu((out + self.mix.bias[:, None, None]).to(inner.dtype))
 
 
 def _table(cells: Float[Tensor, "b c t"], weight: Float[Tensor, "bin c o"]) -> Float[Tensor, "row column"]:
-    """Return (bin x time, batch x channel); the sums that follow are taken in float32 or better."""
     products = rearrange(cells, "b c t -> (t b) c") @ weight
-    return at_least_float32(rearrange(products, "bin (t b) o -> (bin t) (b o)", b=len(cells)))
+    return rearrange(products, "bin (t b) o -> (bin t) (b o)", b=len(cells))

@@ -6,7 +6,9 @@
                                                                                 action (of each class), and its IoU
 
 Published, it names no classes: `class_agnostic`. Our extension gives the classification map one channel per class,
-whose target is the overlap with actions of that class; with one class both are the same network.
+whose target is the overlap with actions of that class. A proposal's loss is the sum over classes, and proposals that
+are an action weigh half whatever their class, so that confusing two classes costs as much as missing an action. With
+one class both are the same network and loss.
 
 The length of a window is fixed, because the map is.
 """
@@ -29,7 +31,7 @@ from models.heads.proposals import (
     interval_overlap,
     overlap_per_class,
 )
-from models.losses import balanced_bce_loss, balanced_l2_loss
+from models.losses import balanced_l2_loss, balanced_mean
 from models.precision import at_least_float32
 
 INPUT_GROUPS = 4
@@ -171,29 +173,25 @@ class GTADHead(Head):
         actions = segments.to(predictions.regression.dtype)
         overlap = interval_overlap(self.map.segments(), actions, labels)
         highest = overlap.amax(-1)
-        per_class = (
-            highest[:, None]
-            if self.config.class_agnostic
-            else overlap_per_class(overlap, labels, self.num_labels).transpose(1, 2)
-        )
         cells = mask if self.strict else torch.ones_like(mask)
         proposals = self.map.select(self._inside(cells))
 
-        near = boundary_targets(self.length, actions, labels) > BOUNDARY_OVERLAP
-        boundary = sum(
-            balanced_bce_loss(predictions.boundaries[:, side], near[:, side], cells) for side in range(near.shape[1])
+        near = (boundary_targets(self.length, actions, labels) > BOUNDARY_OVERLAP).unbind(1)
+        starts, ends = (
+            balanced_mean(_cross_entropy(logits, truth), truth, cells)
+            for logits, truth in zip(predictions.boundaries.unbind(1), near, strict=True)
         )
-        classification = balanced_bce_loss(
-            predictions.classification, per_class > ACTION_OVERLAP, proposals[:, None].expand_as(per_class)
-        )
+        found = self._per_class(overlap, labels) > ACTION_OVERLAP
+        entropy = _cross_entropy(predictions.classification, found).sum(1)
+        classification = balanced_mean(entropy, found.any(1), proposals)
         # The published code forgets the weight where no proposal comes near an action.
         regression = REGRESSION_WEIGHT * balanced_l2_loss(predictions.regression.sigmoid(), highest, proposals)
         return {
-            "loss": boundary + classification + regression,
-            "boundary": boundary.detach(),
+            "loss": starts + ends + classification + regression,
+            "boundary": (starts + ends).detach(),
             "classification": classification.detach(),
             "regression": regression.detach(),
-            "positives": ((highest > ACTION_OVERLAP) & proposals).sum().to(regression.dtype),
+            "positives": (found.any(1) & proposals).sum().to(regression.dtype),
         }
 
     def detect(self, features: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]) -> RawDetections:
@@ -214,6 +212,14 @@ class GTADHead(Head):
             valid=self.map.select(self._between_candidates(starts, ends, mask)),
         )
 
+    def _per_class(
+        self, overlap: Float[Tensor, "b proposal action"], labels: Int64[Tensor, "b action"]
+    ) -> Float[Tensor, "b label proposal"]:
+        """Return every proposal's highest overlap with an action, of any class or of each."""
+        if self.config.class_agnostic:
+            return overlap.amax(-1)[:, None]
+        return overlap_per_class(overlap, labels, self.num_labels).transpose(1, 2)
+
     def _between_candidates(
         self, starts: Float[Tensor, "b t"], ends: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]
     ) -> Bool[Tensor, "b duration t"]:
@@ -227,3 +233,8 @@ class GTADHead(Head):
     def _inside(self, mask: Bool[Tensor, "b t"]) -> Bool[Tensor, "b duration t"]:
         """Return which entries of the map lie between two cells of the mask."""
         return mask[:, None] & self.map.last_cells(mask)
+
+
+def _cross_entropy(logits: Float[Tensor, "*shape"], truth: Bool[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    # From logits: the published form takes probabilities, which autocast refuses.
+    return F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
