@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from harness.analysis import Spread, compare, extremes, lines, summarise, trial_table
+from harness.analysis.summary import settings
 
 FRAMES, SIDE = "data.window.frames", "data.window.resolution"
 
@@ -48,6 +49,12 @@ def test_groups_average_seeds_and_take_the_largest_peak(as_rows):
     assert part.maps == (0.50,)
 
 
+def test_the_rows_of_each_setting_stand_in_the_order_of_the_groups():
+    found = settings(ROWS, [FRAMES, SIDE])
+    assert list(found) == [tuple(group.values.values()) for group in summarise(ROWS, [FRAMES, SIDE])]
+    assert sorted(map(id, ROWS)) == sorted(id(member) for members in found.values() for member in members)
+
+
 def test_largest_and_smallest_are_compared_seed_by_seed():
     small, large = extremes(summarise(ROWS, [FRAMES, SIDE]))
     assert (small, large) == ({FRAMES: 64, SIDE: 32}, {FRAMES: 256, SIDE: 64})
@@ -86,3 +93,13 @@ def test_table_names_what_became_of_a_setting_without_a_result():
     assert "out of memory" in text
     assert "half the range of 2 seeds" in text
     assert trial_table(()).row_count == 0
+
+
+def test_table_of_large_trials_is_in_gib():
+    from rich.console import Console
+
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(trial_table(summarise([row(64, 32, 0, 0.4, peak_bytes=3 * 2**30)], [FRAMES, SIDE])))
+    text = console.export_text()
+    assert "peak GiB" in text
+    assert " 3.0 " in text
