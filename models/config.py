@@ -186,6 +186,9 @@ class VideoSwinConfig:
             raise ValueError(
                 f"model.backbone.blocks is {self.blocks} and heads {self.heads}, expected one of each per stage"
             )
+        for name in ("patch", "window"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"model.backbone.{name} is {getattr(self, name)}, expected at least 1 along every axis")
         for stage, heads in enumerate(self.heads):
             if heads < 1 or self.width * 2**stage % heads:
                 raise ValueError(
