@@ -25,6 +25,17 @@ class HoldOut:
     """Root mean square of ln of prediction over measurement, by form; the chosen form has the least."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resampled:
+    """Curves of one form that resamples of the trials gave."""
+
+    law: Form
+    theta: Float[np.ndarray, "resamples parameters"]
+    """Inner parameters."""
+    noise: Float[np.ndarray, " resamples"]
+    """ln of a new trial over each curve."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """A law of y over x with everything one needs to judge it. y is loss-like: for mAP it is the error 1 - mAP."""
@@ -48,8 +59,10 @@ class Curve:
     """Root mean square of ln of fit over measurement, per residual degree of freedom."""
     hold_out: HoldOut | None
     """None where the form was given."""
+    weights: Mapping[str, float]
+    """How far the bands believe each form; 1 for a form that was given."""
     bootstrap: str
-    """What was resampled: `seeds`, `pairs`, `clusters` or `residuals`."""
+    """What was resampled (`fits.resampling`)."""
     num_resamples: int
     num_failed_resamples: int
     seed: int
@@ -59,10 +72,11 @@ class Curve:
     warnings: tuple[str, ...]
     law: Form = field(repr=False, compare=False)
     centre: float = field(repr=False, compare=False)
+    """ln of what x is divided by in the inner parameters."""
     theta: Float[np.ndarray, " parameters"] = field(repr=False, compare=False)
-    resampled: Float[np.ndarray, "resamples parameters"] = field(repr=False, compare=False)
-    noise: Float[np.ndarray, " resamples"] = field(repr=False, compare=False)
-    """ln of a new trial over the curve, one draw for each resample."""
+    """Inner parameters of the best fit."""
+    resampled: tuple[Resampled, ...] = field(repr=False, compare=False)
+    """The chosen form's first; none without an interval."""
 
     def predict(self, x: Numbers, *, far: bool = False) -> np.ndarray:
         """Return the fitted y.
@@ -70,36 +84,39 @@ class Curve:
         Raises:
             ValueError: an x is not above 0, or past four times the measured range and `far` is not set.
         """
-        return np.exp(self._log_curves(self.theta[None], self._reachable(x, far))[0])
+        return np.exp(self.law.curve(self.theta[None], self._scaled(x, far)[None])[0][0])
 
     def confidence_band(self, x: Numbers, *, far: bool = False) -> Band | None:
         """Return where the mean curve lies at `level`, lower and upper; None without an interval."""
-        return self._band(x, far, np.zeros_like(self.noise))
+        return self._band(x, far, with_noise=False)
 
     def prediction_band(self, x: Numbers, *, far: bool = False) -> Band | None:
         """Return where one new trial lies at `level`, lower and upper; None without an interval."""
-        return self._band(x, far, self.noise)
+        return self._band(x, far, with_noise=True)
 
     def reach(self, x: Numbers) -> str | None:
         """Return a warning when an x lies past twice the measured range, else None."""
-        sizes = np.asarray(x, dtype=np.float64)
-        worst = max(sizes.max() / self.x_max, self.x_min / sizes.min())
-        if worst <= WARN_REACH:
+        times, where = self._past(np.atleast_1d(np.asarray(x, dtype=np.float64)))
+        if times <= WARN_REACH:
             return None
-        return f"{worst:.1f} times past the measured {self.x_name}: published evidence ends at {WARN_REACH:g} times"
+        return (
+            f"{self.x_name} {where:g} is {times:.3g} times past the measured range {self.x_min:g} to {self.x_max:g}; "
+            f"published evidence for such curves ends at {WARN_REACH:g} times"
+        )
 
     def in_words(self) -> str:
         """Return the fit as a sentence, its uncertainty included."""
         values = ", ".join(f"{name} = {self._said(name)}" for name in self.parameters)
-        text = f"{self.y_name} follows {self.formula} with x = {self.x_name}, {values}"
+        text = f"{self.y_name} follows {self.formula} of {self.x_name} with {values}"
         if self.interval_refused:
             text += f" (no interval: {self.interval_refused})"
         else:
-            text += f" ({100 * self.level:g} % intervals from {self.num_resamples:,} resamples of {self.bootstrap})"
+            text += f" ({100 * self.level:g} % intervals)"
         return "; ".join([text, *self.warnings])
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the resamples, for programs."""
+        held = self.hold_out
         return {
             "form": self.form,
             "formula": self.formula,
@@ -114,9 +131,8 @@ class Curve:
             "x_min": self.x_min,
             "x_max": self.x_max,
             "rmse_log": self.rmse_log,
-            "hold_out": {"x": list(self.hold_out.x), "rmse_log": dict(self.hold_out.rmse_log)}
-            if self.hold_out
-            else None,
+            "hold_out": {"x": list(held.x), "rmse_log": dict(held.rmse_log)} if held else None,
+            "weights": dict(self.weights),
             "bootstrap": self.bootstrap,
             "num_resamples": self.num_resamples,
             "num_failed_resamples": self.num_failed_resamples,
@@ -132,26 +148,32 @@ class Curve:
         low, high = self.intervals[name]
         return f"{self.parameters[name]:.4g} [{low:.3g}, {high:.3g}]"
 
-    def _reachable(self, x: Numbers, far: bool) -> np.ndarray:
+    def _past(self, sizes: np.ndarray) -> tuple[float, float]:
+        """Return how many times past the measured range the farthest x is, and that x."""
+        times = np.maximum(sizes / self.x_max, self.x_min / sizes)
+        farthest = int(np.argmax(times))
+        return float(times[farthest]), float(sizes[farthest])
+
+    def _scaled(self, x: Numbers, far: bool) -> np.ndarray:
         sizes = np.atleast_1d(np.asarray(x, dtype=np.float64))
         if not (np.isfinite(sizes) & (sizes > 0)).all():
             raise ValueError(f"{self.x_name} is {sizes.tolist()}, expected finite numbers above 0")
-        worst = max(sizes.max() / self.x_max, self.x_min / sizes.min())
-        if worst > FAR_REACH and not far:
+        times, where = self._past(sizes)
+        if times > FAR_REACH and not far:
             raise ValueError(
-                f"{self.x_name} up to {sizes.max():g} is {worst:.1f} times past the measured range "
-                f"{self.x_min:g} to {self.x_max:g}, expected at most {FAR_REACH:g} times unless far is set"
+                f"{self.x_name} {where:g} is {times:.3g} times past the measured range {self.x_min:g} to "
+                f"{self.x_max:g}, expected at most {FAR_REACH:g} times unless far is asked for"
             )
-        return sizes
+        return np.log(sizes) - self.centre
 
-    def _log_curves(self, thetas: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        return self.law.curve(thetas, (np.log(sizes) - self.centre)[None])[0]
-
-    def _band(self, x: Numbers, far: bool, shift: np.ndarray) -> Band | None:
-        sizes = self._reachable(x, far)
-        if self.interval_refused:
+    def _band(self, x: Numbers, far: bool, *, with_noise: bool) -> Band | None:
+        z = self._scaled(x, far)
+        if not self.resampled:
             return None
+        logs = [
+            part.law.curve(part.theta, z[None])[0] + (part.noise[:, None] if with_noise else 0.0)
+            for part in self.resampled
+        ]
         tail = (1 - self.level) / 2
-        logs = self._log_curves(self.resampled, sizes) + shift[:, None]
-        low, high = np.exp(np.quantile(logs, [tail, 1 - tail], axis=0))
+        low, high = np.exp(np.quantile(np.concatenate(logs), [tail, 1 - tail], axis=0))
         return low, high

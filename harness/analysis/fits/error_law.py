@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from harness.analysis.fits.refusal import Refused
 from harness.analysis.names import short_name
 from harness.analysis.summary import Group, lines
 
@@ -28,18 +29,6 @@ MIN_DISTINCT: dict[str, int] = {"m1": 3, "m2": 5}
 LEVEL = 0.95
 SAFE_REACH = 2.0
 """Published evidence for extrapolation ends at twice the largest x."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """No fit, and why."""
-
-    reason: str
-    """One sentence."""
-
-    def in_words(self) -> str:
-        """Return the reason."""
-        return self.reason
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,39 @@
-"""From points to a curve: checks, fit, resampling, warnings."""
+"""From single trials to a curve, or to the reason why there is none.
 
-from collections.abc import Sequence
+points -> refusals -> form (given, or chosen on held-out large x) -> best fit -> resamples -> intervals, bands, warnings
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.fits.curve import Curve
-from harness.analysis.fits.error_law import Refused
-from harness.analysis.fits.forms import Form, form_named
+from harness.analysis.fits.choice import Choice, choose, given
+from harness.analysis.fits.curve import Curve, Resampled
+from harness.analysis.fits.forms import FORM_NAMES, Form, form_named
 from harness.analysis.fits.least_squares import minimise
+from harness.analysis.fits.points import Numbers, Points, points
+from harness.analysis.fits.profile import profile_intervals
+from harness.analysis.fits.refusal import Refused
+from harness.analysis.fits.resampling import choose_method, draw, why_not
+from harness.analysis.fits.search import Fit, box
 
-Numbers = Sequence[int | float] | np.ndarray
+MOST_FAILED = 0.1
+"""Share of resamples without a fit above which there is no interval."""
+RESAMPLE_ROUNDS, RESAMPLE_TOLERANCE = 100, 1e-4
+"""A resample's cost need not be known as well as that of the fit."""
+FEW_DISTINCT, FEW_SEEDS = 5, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How to fit, as it was asked for."""
+
+    bootstrap: str
+    level: float
+    resamples: int
+    seed: int
+    huber: float | None
 
 
 def fit_curve(
@@ -22,79 +46,168 @@ def fit_curve(
     resamples: int = 1000,
     seed: int = 0,
     ceiling: float | None = None,
+    bootstrap: str = "auto",
+    huber: float | None = None,
     x_name: str = "x",
     y_name: str = "y",
 ) -> Curve | Refused:
-    """Fit a law to single trials by least squares on ln y, or say why not."""
-    sizes, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    law = form_named("m1" if form == "auto" else form, ceiling=ceiling)
-    distinct = np.unique(sizes)
-    if len(distinct) < law.min_distinct:
-        return Refused(
-            reason=f"no curve: {len(distinct)} distinct values of {x_name}, expected at least "
-            f"{law.min_distinct} for {law.name}"
-        )
-    centre = float(np.log(sizes).mean())
-    z, log_y = np.log(sizes) - centre, np.log(values)
-    theta, cost = _best(law, z, log_y)
-    freedom = len(sizes) - law.num_parameters
-    residuals = law.curve(theta[None], z[None])[0][0] - log_y
-    rng = np.random.default_rng(seed)
-    scale = np.sqrt(len(sizes) / max(freedom, 1))
-    refused = None if freedom > 0 and resamples > 0 else "as many parameters as points"
-    if refused:
-        resampled, noise = np.empty((0, law.num_parameters)), np.empty(0)
-    else:
-        draws = residuals[rng.integers(len(sizes), size=(resamples, len(sizes)))] * scale
-        fitted = log_y + residuals
-        new = fitted + draws
-        solution = minimise(
-            lambda t, a: law.curve(t, z[None]), new, np.tile(theta, (resamples, 1)), np.array(law.bounds).T
-        )
-        resampled = solution.theta
-        noise = residuals[rng.integers(len(sizes), size=resamples)] * scale
-    tail = (1 - level) / 2
-    intervals = {}
-    if not refused:
-        for name, sample in law.natural(resampled, centre).items():
-            low, high = np.quantile(sample, [tail, 1 - tail])
-            intervals[name] = (float(low), float(high))
+    """Fit a law to single trials by least squares on ln y, or say why not.
+
+    Args:
+        x: Size of each trial, above 0.
+        y: Loss-like outcome of each trial, above 0; for mAP the error 1 - mAP.
+        seeds: Seed of each trial, where known: no seed may come twice at one x.
+        form: One of `FORM_NAMES`, or `auto`: what foretells the largest x best from the others.
+        level: Of intervals and bands.
+        resamples: Bootstrap resamples; 0 for none, and then no interval.
+        seed: Of the resampling: the same trials give the same intervals.
+        ceiling: e0 of m4, the y of guessing; fitted when None. For the error of mAP it is 1.
+        bootstrap: What is resampled, one of `fits.resampling.METHODS` or `auto`.
+        huber: Residuals of ln y above it count linearly instead of squared, against outliers.
+        x_name: What x is called in sentences.
+        y_name: What y is called.
+
+    Raises:
+        ValueError: a number out of range, not as many of each, or a setting that does not exist.
+    """
+    data = points(x, y, seeds=seeds, x_name=x_name, y_name=y_name)
+    if not 0 < level < 1:
+        raise ValueError(f"the level is {level}, expected between 0 and 1")
+    if resamples < 0:
+        raise ValueError(f"resamples is {resamples}, expected 0 or more")
+    laws = {name: form_named(name, ceiling=ceiling) for name in (FORM_NAMES if form == "auto" else (form,))}
+    how = _How(bootstrap=bootstrap, level=level, resamples=resamples, seed=seed, huber=huber)
+    reason = _refusal(data, laws)
+    if reason:
+        return Refused(reason=f"no curve: {reason}")
+    usable = [law for law in laws.values() if len(data.distinct) >= law.min_distinct]
+    choice = choose(usable, data, huber) if form == "auto" else given(usable[0], data, huber)
+    return _curve(data, choice, {law.name: law for law in usable}, how)
+
+
+def _refusal(data: Points, laws: Mapping[str, Form]) -> str | None:
+    needed = min(laws.values(), key=lambda law: law.min_distinct)
+    if len(data.distinct) < needed.min_distinct:
+        num = len(data.distinct)
+        kinds = f"{num} distinct value{'s'[: num != 1]} of {data.x_name}"
+        return f"{kinds}, expected at least {needed.min_distinct} for {needed.name}"
+    if np.ptp(data.y) == 0:
+        return f"{data.y_name} is the same at every value of {data.x_name}"
+    if laws.keys() != {"bnsl"} and data.slope >= 0:
+        return f"{data.y_name} does not fall as {data.x_name} grows (log-log slope {data.slope:+.2f})"
+    return None
+
+
+def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) -> Curve:
+    law, centre = choice.law, data.centre
+    fit = choice.fits[law.name]
+    method = choose_method(data, how.bootstrap)
+    refused = "no resamples were asked for" if not how.resamples else why_not(data, method, law.num_parameters)
+    resampled: tuple[Resampled, ...] = ()
+    failed = 0
+    if refused is None:
+        first, failed = _resample(law, data, fit, method, how, how.resamples)
+        resampled = (first, *_other_forms(choice, laws, data, method, how))
+        if failed > MOST_FAILED * how.resamples:
+            refused, resampled = f"{failed} of {how.resamples} resamples could not be fitted", ()
+    intervals = {} if refused else _intervals(law, data, fit, resampled[0], method, how.level)
+    freedom = max(len(data.x) - law.num_parameters, 1)
     return Curve(
         form=law.name,
         formula=law.formula,
-        x_name=x_name,
-        y_name=y_name,
-        parameters={name: float(value[0]) for name, value in law.natural(theta[None], centre).items()},
+        x_name=data.x_name,
+        y_name=data.y_name,
+        parameters={name: float(value[0]) for name, value in law.natural(fit.theta[None], centre).items()},
         intervals=intervals,
         interval_refused=refused,
-        level=level,
-        num_points=len(sizes),
-        num_distinct=len(distinct),
-        x_min=float(distinct[0]),
-        x_max=float(distinct[-1]),
-        rmse_log=float(np.sqrt(cost / max(freedom, 1))),
-        hold_out=None,
-        bootstrap="residuals",
-        num_resamples=len(resampled),
-        num_failed_resamples=0,
-        seed=seed,
-        converged=True,
-        warnings=(),
+        level=how.level,
+        num_points=len(data.x),
+        num_distinct=len(data.distinct),
+        x_min=float(data.distinct[0]),
+        x_max=float(data.distinct[-1]),
+        rmse_log=float(np.sqrt(fit.cost / freedom)),
+        hold_out=choice.hold_out,
+        weights=_shares(choice),
+        bootstrap=method,
+        num_resamples=0 if refused else how.resamples,
+        num_failed_resamples=failed,
+        seed=how.seed,
+        converged=fit.converged,
+        warnings=tuple(_warnings(data, law, fit, intervals)),
         law=law,
         centre=centre,
-        theta=theta,
+        theta=fit.theta,
         resampled=resampled,
-        noise=noise,
     )
 
 
-def _best(law: Form, z: np.ndarray, log_y: np.ndarray) -> tuple[np.ndarray, float]:
-    starts = law.starts(z, log_y)
-    solution = minimise(
-        lambda theta, active: law.curve(theta, z[None]),
-        np.tile(log_y, (len(starts), 1)),
-        starts,
-        np.array(law.bounds).T,
-    )
-    best = int(np.argmin(solution.cost))
-    return solution.theta[best], float(solution.cost[best])
+def _resample(law: Form, data: Points, fit: Fit, method: str, how: _How, num: int) -> tuple[Resampled, int]:
+    """Return refits to resampled data, from the best fit and from one start within, and how many failed."""
+    z, log_y = np.log(data.x) - data.centre, data.log_y
+    fitted = law.curve(fit.theta[None], z[None])[0][0]
+    drawn = draw(data, fitted, law.num_parameters, method, num, np.random.default_rng(how.seed))
+    # The best fit may lie at a bound, where nothing tells a descent to leave it: hence the second start.
+    inner = law.starts(z, log_y)
+    found = [
+        minimise(
+            lambda theta: law.curve(theta, z[None]),
+            drawn.log_y,
+            np.tile(start, (num, 1)),
+            box(law, z, log_y),
+            weights=drawn.weights,
+            huber=how.huber,
+            rounds=RESAMPLE_ROUNDS,
+            tolerance=RESAMPLE_TOLERANCE,
+        )
+        for start in (fit.theta, inner[len(inner) // 2])
+    ]
+    better = found[1].cost < found[0].cost
+    theta = np.where(better[:, None], found[1].theta, found[0].theta)
+    distinct = np.array([len(np.unique(data.x[weight > 0])) for weight in drawn.weights])
+    usable = (distinct > law.num_parameters - (law.name == "m1")) & np.isfinite(np.minimum(found[0].cost, found[1].cost))
+    return Resampled(law=law, theta=theta[usable], noise=drawn.noise[usable]), int(num - usable.sum())
+
+
+def _other_forms(
+    choice: Choice, laws: Mapping[str, Form], data: Points, method: str, how: _How
+) -> list[Resampled]:
+    """Return resamples of the forms that were not chosen, so many that their shares of all are those of `_shares`."""
+    shares, found = _shares(choice), []
+    for name, share in shares.items():
+        num = round(how.resamples * share / shares[choice.law.name])
+        if name != choice.law.name and num and why_not(data, method, laws[name].num_parameters) is None:
+            found.append(_resample(laws[name], data, choice.fits[name], method, how, num)[0])
+    return found
+
+
+def _shares(choice: Choice) -> dict[str, float]:
+    """Return how far the bands believe each form: half goes to the chosen one, half by Akaike's weights.
+
+    The form that foretells best need not be the one that fits best; either may be wrong past the measured range.
+    """
+    return {name: (weight + (name == choice.law.name)) / 2 for name, weight in choice.weights.items()}
+
+
+def _intervals(
+    law: Form, data: Points, fit: Fit, resampled: Resampled, method: str, level: float
+) -> dict[str, tuple[float, float]]:
+    tail = (1 - level) / 2
+    found: dict[str, tuple[float, float]] = {}
+    for name, sample in law.natural(resampled.theta, data.centre).items():
+        low, high = np.quantile(sample, [tail, 1 - tail])
+        if high > low:
+            found[name] = (float(low), float(high))
+    if method == "residuals":
+        found |= profile_intervals(law, data, data.centre, fit, level)
+    return found
+
+
+def _warnings(data: Points, law: Form, fit: Fit, intervals: Mapping[str, tuple[float, float]]) -> list[str]:
+    found = []
+    if not fit.converged:
+        found.append("a second set of starts led to a better fit, so the best may not be found")
+    if len(data.distinct) < FEW_DISTINCT:
+        found.append(f"only {len(data.distinct)} distinct values of {data.x_name}: interpolation only")
+    if law.name == "m1" and "c" in intervals and intervals["c"][1] >= 0:
+        found.append("the interval includes 0, so a fall is not established")
+    return found

@@ -11,12 +11,13 @@ Every form is written in parameters without bounds of their own (logarithms, log
 mean, so that descents are well scaled; `natural` gives the parameters of the formulas above.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 Values = tuple[np.ndarray, np.ndarray]
+Bounds = Callable[[np.ndarray, np.ndarray], Sequence[tuple[float, float]]]
 NEWTON_ROUNDS = 60
 SHARES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.995)
 """Of the smallest y, that a floor starts from."""
@@ -30,20 +31,18 @@ class Form:
     formula: str
     min_distinct: int
     """Distinct x below which it says nothing (scaling-facts A6)."""
-    inner: tuple[str, ...]
-    """Names of the parameters that are fitted."""
-    bounds: tuple[tuple[float, float], ...]
+    num_parameters: int
+    """How many inner parameters are fitted."""
+    bounds: Bounds
+    """z and ln y of a data set -> lowest and highest value of each inner parameter."""
     curve: Callable[[np.ndarray, np.ndarray], Values]
     """Inner parameters (fits, p) and z = ln(x / centre) (fits or 1, points) -> ln y and its Jacobian."""
     starts: Callable[[np.ndarray, np.ndarray], np.ndarray]
     """z and ln y of one data set -> starts (many, p)."""
     natural: Callable[[np.ndarray, float], Mapping[str, np.ndarray]]
     """Inner parameters (fits, p) and ln(centre) -> parameters of the formula."""
-
-    @property
-    def num_parameters(self) -> int:
-        """Return how many parameters are fitted."""
-        return len(self.inner)
+    profiled: Mapping[str, tuple[int, float]]
+    """Parameters of the formula that follow from a single inner one: its place, and their value at its lower bound."""
 
 
 def _m1(theta: np.ndarray, z: np.ndarray) -> Values:
@@ -96,10 +95,10 @@ def _m4(ceiling: float | None) -> Callable[[np.ndarray, np.ndarray], Values]:
         a, floor_share = np.exp(s), _sigmoid(u)
         span, right = top * _sigmoid(-u), beta - np.exp(v) * z
         q = _solve(a, right - (1 - a) * np.log(span))
-        w, left = span * _sigmoid(q), span * _sigmoid(-q)
-        y = top * floor_share + w
-        slope = 1 / (1 / w + a / left)
-        by_right, by_a, by_span = slope, slope * np.log(left), slope * a / left
+        near, off = _sigmoid(q), _sigmoid(-q)
+        y = top * floor_share + span * near
+        by_right, by_span = span * near * off / (off + a * near), a * near / (off + a * near)
+        by_a = by_right * (np.log(span) - np.logaddexp(0.0, q))
         by_floor = 1.0 - by_span
         columns = [by_right, -by_right * np.exp(v) * z, by_floor * top * floor_share * _sigmoid(-u), by_a * a]
         if ceiling is None:
@@ -235,8 +234,29 @@ def _bnsl_natural(theta: np.ndarray, centre: float) -> dict[str, np.ndarray]:
     }
 
 
-WIDE, FALL, FLOOR = (-60.0, 60.0), (-12.0, 4.0), (-30.0, 30.0)
+WIDE, FALL = (-60.0, 60.0), (-7.0, 3.0)
+"""Of what has no natural limit; of ln of an exponent, between curves that are flat and curves that drop like a wall."""
+NOTHING = 9.0
+"""A floor that is exp(-9) of the smallest y changes no y by more than what is measured: it stands for 0."""
 FORM_NAMES = ("m1", "m2", "m3", "m4", "exp", "bnsl")
+
+
+def _floor_bounds(log_y: np.ndarray) -> tuple[float, float]:
+    return float(log_y.min()) - NOTHING, float(log_y.max())
+
+
+def _break_bounds(z: np.ndarray) -> tuple[float, float]:
+    """A break that fewer than three x lie beyond cannot be told from chance, so it is not looked for."""
+    distinct = np.unique(z)
+    return float(distinct[0]), float(distinct[-min(4, len(distinct))])
+
+
+def _m4_bounds(num: int) -> Bounds:
+    def bounds(z: np.ndarray, log_y: np.ndarray) -> Sequence[tuple[float, float]]:
+        top = float(log_y.max())
+        return (WIDE, FALL, (-12.0, 12.0), (-8.0, 3.0), (top - 0.2, top + 6.0))[:num]
+
+    return bounds
 
 
 def form_named(name: str, *, ceiling: float | None = None) -> Form:
@@ -255,69 +275,73 @@ def form_named(name: str, *, ceiling: float | None = None) -> Form:
                 name=name,
                 formula="y = b x^c",
                 min_distinct=3,
-                inner=("beta", "c"),
-                bounds=(WIDE, WIDE),
+                num_parameters=2,
+                bounds=lambda z, log_y: (WIDE, WIDE),
                 curve=_m1,
                 starts=lambda z, log_y: np.polyfit(z, log_y, 1)[None, ::-1],
                 natural=_m1_natural,
+                profiled={"c": (1, -np.inf)},
             )
         case "m2":
             return Form(
                 name=name,
                 formula="y = e + b x^c",
                 min_distinct=5,
-                inner=("beta", "ln(-c)", "ln e"),
-                bounds=(WIDE, FALL, FLOOR),
+                num_parameters=3,
+                bounds=lambda z, log_y: (WIDE, FALL, _floor_bounds(log_y)),
                 curve=_m2,
                 starts=_m2_starts,
                 natural=_m2_natural,
+                profiled={"c": (1, 0.0), "e": (2, 0.0)},
             )
         case "m3":
             return Form(
                 name=name,
                 formula="y = b (1/x + g)^c",
                 min_distinct=5,
-                inner=("beta", "ln c", "ln g"),
-                bounds=(WIDE, FALL, FLOOR),
+                num_parameters=3,
+                bounds=lambda z, log_y: (WIDE, FALL, (-z.max() - NOTHING, -z.min() + NOTHING)),
                 curve=_m3,
                 starts=_m3_starts,
                 natural=_m3_natural,
+                profiled={"c": (1, 0.0), "g": (2, 0.0)},
             )
         case "m4":
-            inner = ("beta", "ln(-c)", "logit e", "ln a", "ln e0")
-            bounds = (WIDE, FALL, (-30.0, 12.0), (-8.0, 5.0), (-30.0, 30.0))
             num = 5 if ceiling is None else 4
             return Form(
                 name=name,
                 formula="(y - e) / (e0 - y)^a = b x^c",
                 min_distinct=6,
-                inner=inner[:num],
-                bounds=bounds[:num],
+                num_parameters=num,
+                bounds=_m4_bounds(num),
                 curve=_m4(ceiling),
                 starts=_m4_starts(ceiling),
                 natural=_m4_natural(ceiling),
+                profiled={"c": (1, 0.0), "a": (3, 0.0)} | ({} if ceiling is None else {"e": (2, 0.0)}),
             )
         case "exp":
             return Form(
                 name=name,
                 formula="y = e + b exp(-x / tau)",
                 min_distinct=5,
-                inner=("ln b", "ln(1 / tau)", "ln e"),
-                bounds=(WIDE, (-12.0, 12.0), FLOOR),
+                num_parameters=3,
+                bounds=lambda z, log_y: (WIDE, (-z.max() - 7.0, -z.min() + 4.0), _floor_bounds(log_y)),
                 curve=_exp,
                 starts=_exp_starts,
                 natural=_exp_natural,
+                profiled={"tau": (1, np.inf), "e": (2, 0.0)},
             )
         case "bnsl":
             return Form(
                 name=name,
                 formula="y = e + b x^(-c0) (1 + (x/d)^(1/f))^(-c1 f)",
                 min_distinct=15,
-                inner=("beta", "c0", "ln e", "ln d", "ln f", "c1"),
-                bounds=(WIDE, WIDE, FLOOR, (-20.0, 20.0), (-6.0, 3.0), WIDE),
+                num_parameters=6,
+                bounds=lambda z, log_y: (WIDE, WIDE, _floor_bounds(log_y), _break_bounds(z), (-6.0, 3.0), WIDE),
                 curve=_bnsl,
                 starts=_bnsl_starts,
                 natural=_bnsl_natural,
+                profiled={},
             )
         case _:
             raise ValueError(f"the form is {name!r}, expected one of {', '.join(FORM_NAMES)}")

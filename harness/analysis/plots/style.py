@@ -32,7 +32,7 @@ LETTERS_PER_LINE = 38
 LEGEND_LETTERS = 64
 """Letters of a row of the legend, the handles counted as seven."""
 FORMATS = ("png", "svg", "pdf")
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.0,

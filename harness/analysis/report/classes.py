@@ -34,7 +34,8 @@ def classes_table(report: Report) -> Table | None:
         title="Classes",
         columns=tuple(columns),
         rows=tuple(rows),
-        note="AP is averaged over the temporal IoU thresholds and over seeds; gain is the difference of the means",
+        note="AP is averaged over the temporal IoU thresholds and over seeds"
+        + ("; gain is the difference of the means" if small else ""),
     )
 
 

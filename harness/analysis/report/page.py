@@ -132,6 +132,7 @@ def _table_section(table: Table) -> Html:
             scope="col",
             class_="number" if column.numeric else None,
             data_key=column.key,
+            data_head=column.head,
         )
         for column in table.columns
     ]

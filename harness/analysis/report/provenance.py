@@ -27,7 +27,7 @@ def provenance_table(report: Report) -> Table:
         *_versions(rows),
         *_times(report.attempts),
         ("schema of the tables", f"version {VERSION}"),
-        *(("file left out", f"{path.name}: {reason}") for path, reason in report.skipped),
+        *(("file left out", f"{str(path).rpartition('/')[2]}: {reason}") for path, reason in report.skipped),
     ]
     return Table(
         name="provenance",

@@ -90,7 +90,8 @@ def _memory(report: Report) -> Iterator[str]:
     if rows:
         largest = max(abs(deviation(row)) for row in rows)
         within = f"within {largest:.2f} %" if largest else "to the byte"
-        yield f"peak memory was predicted {within} on all {_many(len(rows), 'trial')} that measured it"
+        which = f"all {len(rows):,} trials" if len(rows) > 1 else "the one trial"
+        yield f"peak memory was predicted {within} on {which} that measured it"
     lost = [row for row in report.rows if row["state"] in ("too_large", "out_of_memory")]
     if lost:
         kinds = Counter(row["state"].replace("_", " ") for row in lost)

@@ -49,6 +49,10 @@ function axisLook(axis, colours) {
   };
 }
 
+function shortened(axis) {
+  return axis?.title ? { ...axis, title: { ...axis.title, text: axis.title.text.replace(", logarithmic", " (log)") } } : axis;
+}
+
 function layoutFor(layout, colours, width) {
   const narrow = width < NARROW_PX;
   return {
@@ -57,17 +61,20 @@ function layoutFor(layout, colours, width) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.muted, activecolor: colours.ink },
     hoverlabel: { bgcolor: colours.panel, bordercolor: colours.muted, font: { color: colours.ink, size: 12 }, align: "left" },
-    ...coloured(layout, colours), xaxis: axisLook(coloured(layout.xaxis, colours), colours),
-    yaxis: axisLook(coloured(layout.yaxis, colours), colours),
+    ...coloured(layout, colours),
+    xaxis: axisLook(coloured(narrow ? shortened(layout.xaxis) : layout.xaxis, colours), colours),
+    yaxis: axisLook(coloured(narrow ? shortened(layout.yaxis) : layout.yaxis, colours), colours),
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", ...layout.legend },
   };
 }
 
-// On a narrow screen names beside the points cover each other; touching a point still tells them.
+// On a narrow screen names beside the points cover each other, and large bubbles too; touching a point tells its name.
 function tracesFor(traces, colours, width) {
   return traces.map(trace => {
     const shown = coloured(trace, colours);
-    if (width < NARROW_PX && shown.mode) shown.mode = shown.mode.replace("+text", "");
+    if (width >= NARROW_PX) return shown;
+    if (shown.mode) shown.mode = shown.mode.replace("+text", "");
+    if (Array.isArray(shown.marker?.size)) shown.marker.size = shown.marker.size.map(size => 0.6 * size);
     return shown;
   });
 }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NOMINAL_PX = (760.0, 330.0)
+NOMINAL_PX = (660.0, 265.0)
 """Size of the plot area for which names are placed."""
 LETTER_PX, LINE_PX = 6.2, 14.0
 SIDES = {

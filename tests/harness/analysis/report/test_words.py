@@ -54,7 +54,7 @@ def test_a_single_trial_is_told_without_comparisons(simulated, tmp_path):
     write_row(tmp_path, simulated.make_row({FRAMES: 768}))
     text = said(gather(tmp_path)[0])
     assert "The setting reaches 50.0 % mAP (one seed, so no spread), peak memory 2.00 GiB." in text
-    assert "Peak memory was predicted to the byte on all 1 trial that measured it." in text
+    assert "Peak memory was predicted to the byte on the one trial that measured it." in text
     assert "every setting has a single seed" in text
 
 
