@@ -4,7 +4,9 @@ Core columns are written out below and keep their names for good. Config columns
 of `harness.config` (`config_columns.py`). `results/README.md` is generated from here:
 `python -m harness.tables.readme > results/README.md`.
 
-`VERSION` rises when a column changes its type or meaning; a column that is added leaves it (readers fill in nulls).
+`VERSION` rises when a column changes its meaning, or its type to one that old values cannot be read as. A column that
+is added leaves it (readers fill in nulls), and so does a wider type (readers widen). Every version stays readable:
+`tests/harness/tables/fixtures` holds a file of each.
 """
 
 import pyarrow as pa
@@ -95,8 +97,23 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([column.field for column in columns], metadata={VERSION_KEY: str(VERSION)})
 
 
+CONFIG_UNITS = {
+    "frames": ("data.window.frames", "data.window.span", "model.representation.snippet_frames"),
+    "cells": ("data.window.features",),
+    "pixels": ("data.window.resolution",),
+    "epochs": ("training.epochs", "training.cosine_epochs", "training.warmup_epochs"),
+    "videos": ("training.batch_size",),
+    "0 to 1": (
+        *("data.min_kept", "data.min_crop", "data.test_overlap", "data.max_unreadable", "data.augment.flip"),
+        *("detection.min_score", "detection.nms_iou", "detection.nms_min_score", "evaluation.tious"),
+    ),
+}
+"""Units of config values; the others are plain numbers or say it in their meaning."""
 _CORE_NAMES = {column.name for column in CORE}
-CONFIG = tuple(column for column in config_columns() if column.name not in _CORE_NAMES)
+_UNITS = {path: unit for unit, paths in CONFIG_UNITS.items() for path in paths}
+CONFIG = tuple(
+    column._replace(unit=_UNITS.get(column.name, "")) for column in config_columns() if column.name not in _CORE_NAMES
+)
 """The config columns; `seed`, a config value too, is among the core columns."""
 TRIALS = _schema(CORE + CONFIG)
 """The trials table: one row per attempt of a trial."""

@@ -1,6 +1,5 @@
 """Writing to the results tables: a new file for each attempt, there as a whole or not at all."""
 
-import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,21 +8,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.tables.schema import CURVES, TRIALS
+from harness.tables.schema import CORE, CURVES, TRIALS, VERSION, VERSION_KEY
+from harness.tables.storage import SUFFIX, Location, Place, place_of, write_bytes
 
 CURVES_FOLDER = "curves"
 IDENTITY = ("study", "trial", "digest", "attempt", "state")
 """What no row may lack."""
+_CORE_NAMES = frozenset(column.name for column in CORE)
 
 
-class TableUnwritable(OSError):
-    """The results folder cannot be written to; the message is one sentence for the user."""
+def write_row(folder: Location, row: Mapping[str, Any]) -> Path | str:
+    """Write one attempt of a trial into its study's folder and return the file's path, or its URI on another store.
 
-
-def write_row(folder: Path | str, row: Mapping[str, Any]) -> Path:
-    """Write one attempt of a trial and return its file; columns that `row` lacks are null.
-
-    The row holds core columns and the flattened config. Times are aware `datetime`s, maps are dictionaries.
+    The row holds core columns and the flattened config; columns that it lacks are null. Times are aware `datetime`s,
+    maps are dictionaries.
 
     Raises:
         ValueError: the row lacks its identity, has an unknown column, or a value does not fit its column.
@@ -33,40 +31,26 @@ def write_row(folder: Path | str, row: Mapping[str, Any]) -> Path:
     if lacking:
         raise ValueError(f"a results row lacks {', '.join(lacking)}, expected at least {', '.join(IDENTITY)}")
     table = _table([_with_branch_kinds(row)], TRIALS)
-    return _write(Path(folder), row["digest"], row["attempt"], table)
+    # Of the config only what this trial has: the fields of all other heads and backbones would double the reading time.
+    present = [name for name in table.column_names if name in _CORE_NAMES or table[name].null_count == 0]
+    return _write(place_of(folder), row["digest"], row["attempt"], table.select(present))
 
 
 def write_curves(
-    folder: Path | str, digest: str, attempt: int, points: Iterable[Mapping[str, Any]], *, study: str = ""
-) -> Path:
+    folder: Location, digest: str, attempt: int, points: Iterable[Mapping[str, Any]], *, study: str = ""
+) -> Path | str:
     """Write the learning curves of an attempt and return their file, `curves/…` below the study's folder.
 
     A point is `{"epoch": 3, "step": 120, "loss": 0.7, "lr": 1e-4}`: every number beside `epoch` and `step` becomes a
     measurement under its name. `study` is the folder's name unless given.
     """
-    folder = Path(folder)
+    place = place_of(folder)
     rows = [
-        {"study": study or folder.name, "digest": digest, "attempt": attempt, **measurement}
+        {"study": study or place.name, "digest": digest, "attempt": attempt, **measurement}
         for point in points
         for measurement in _measurements(point)
     ]
-    return _write(folder / CURVES_FOLDER, digest, attempt, _table(rows, CURVES))
-
-
-def check_writable(folder: Path | str) -> None:
-    """Make the folder and write to it, so that a study fails before its first trial and not after it.
-
-    Raises:
-        TableUnwritable: with one sentence that names the folder and the reason.
-    """
-    folder = Path(folder)
-    probe = folder / f"{uuid.uuid4().hex}.tmp"
-    with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            probe.write_bytes(b"probe")
-        finally:
-            probe.unlink(missing_ok=True)
+    return _write(place.child(CURVES_FOLDER), digest, attempt, _table(rows, CURVES))
 
 
 def _with_branch_kinds(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,45 +93,14 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
     return [value] if pa.types.is_list(kind) and isinstance(value, int | float) else value
 
 
-def _write(folder: Path, digest: str, attempt: int, table: pa.Table) -> Path:
-    """Write, flush to the disk and only then name the file; readers look for `*.parquet` alone."""
-    path = folder / f"{digest}-{attempt}-{uuid.uuid4().hex[:8]}.parquet"
-    temporary = path.with_suffix(".tmp")
-    with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                # One row gains nothing from compression, dictionaries or statistics; without them it is read in
-                # 1.4 ms instead of 3.6.
-                pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(folder)
-    return path
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-class _explained:
-    """Turn an OSError into one sentence about the folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise TableUnwritable(f"results cannot be written to {self.folder}: {reason}") from error
+def _write(folder: Place, digest: str, attempt: int, table: pa.Table) -> Path | str:
+    file = folder.child(f"{digest}-{attempt}-{uuid.uuid4().hex[:8]}{SUFFIX}")
+    sink = pa.BufferOutputStream()
+    # One row gains nothing from compression, dictionaries, statistics or a second copy of the schema; with them it
+    # takes three times as long to read.
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
+    with pq.ParquetWriter(sink, table.schema, **plain) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({VERSION_KEY: str(VERSION)})
+    write_bytes(file, sink.getvalue())
+    return file.shown

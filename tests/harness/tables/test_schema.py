@@ -1,16 +1,12 @@
 """The schema: one column per core value and config path, and the page that explains them."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
 from harness.config import TrialConfig, flatten
-from harness.tables.readme import render_readme
 from harness.tables.schema import CONFIG, CORE, CURVES, TRIALS
 from models.config import VIDEOMAE, AdapterConfig, DetectorConfig
 
-README = Path(__file__).resolve().parents[3] / "results" / "README.md"
 KEPT_FOR_GOOD = [
     "study",
     "trial",
@@ -33,10 +29,6 @@ KEPT_FOR_GOOD = [
 
 def config(**model) -> TrialConfig:
     return TrialConfig(model=DetectorConfig(backbone=VIDEOMAE["videomae-tiny"], **model))
-
-
-def test_readme_is_what_the_schema_says():
-    assert README.read_text() == render_readme(), "run: python -m harness.tables.readme > results/README.md"
 
 
 def test_columns_that_were_promised_are_there():

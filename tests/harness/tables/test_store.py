@@ -1,17 +1,13 @@
 """Writing and reading: what is written comes back, and no accident leaves half a file or hides a whole one."""
 
 import os
-import pickle
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.config import TrialConfig, digest_of, flatten, unflatten
+from harness.config import TrialConfig, digest, flatten, unflatten
 from harness.tables import (
     TRIALS,
     TableUnwritable,
@@ -25,9 +21,6 @@ from harness.tables import (
     write_curves,
     write_row,
 )
-from harness.tables.query import ARCHIVE_FOLDER
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_row_comes_back_whole(tmp_path, make_row):
@@ -57,7 +50,7 @@ def test_the_config_of_a_row_is_the_trials_own(tmp_path, make_row, changes):
     row = make_row(changes)
     write_row(tmp_path, row)
     values = config_values(load(tmp_path).to_pylist()[0])
-    assert digest_of(values) == row["digest"]
+    assert digest(unflatten(values, TrialConfig)) == row["digest"]
     assert flatten(unflatten(values, TrialConfig)) == {name: row[name] for name in values}
 
 
@@ -172,6 +165,34 @@ def test_no_folder_is_an_empty_table(tmp_path):
     assert latest(table).num_rows == best(table).num_rows == 0
 
 
+def test_only_the_trials_own_part_of_the_config_is_stored(tmp_path, make_row):
+    stored = pq.read_metadata(write_row(tmp_path, make_row())).schema.to_arrow_schema().names
+    assert {"map_avg", "error", "model.backbone.width", "model.head.width"} <= set(stored)
+    assert not {"model.head.map_hidden", "model.backbone.lateral_kernel"} & set(stored)
+
+
+def test_columns_that_cannot_be_united_cost_the_file_and_not_the_table(tmp_path, make_row):
+    names = []
+    for seed, mood in enumerate((["good"], [[1]])):
+        path = write_row(tmp_path, make_row({"seed": seed}))
+        table = pq.read_table(path).append_column("mood", pa.array(mood))
+        pq.write_table(table, path)
+        names.append(path)
+    write_row(tmp_path, make_row({"seed": 2}))
+    loaded = read_trials(tmp_path)
+    assert loaded.table.num_rows == 2
+    assert len(loaded.skipped) == 1
+    assert loaded.skipped[0].path in names
+    assert "mood" in loaded.skipped[0].reason
+
+
+def test_a_column_that_is_there_twice_costs_the_file(tmp_path, make_row):
+    path = write_row(tmp_path, make_row())
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("state", table["state"]), path)
+    assert read_trials(tmp_path).skipped == ((path, "it has two columns of one name"),)
+
+
 def test_curves_are_one_row_per_measurement(tmp_path, make_row):
     points = [{"epoch": 0, "step": 0, "loss": 1.5, "lr": 1e-4}, {"epoch": 0, "step": None, "map_avg": 0.25}]
     path = write_curves(tmp_path / "scale_frames", "abc", 2, points)
@@ -185,32 +206,3 @@ def test_curves_are_one_row_per_measurement(tmp_path, make_row):
         ("scale_frames", 2, 0, "lr", 1e-4),
         ("scale_frames", 2, None, "map_avg", 0.25),
     ]
-
-
-WRITER = """
-import pickle, sys
-from harness.tables import write_row
-row, folder, digest = pickle.loads(bytes.fromhex(sys.argv[1]))
-for attempt in range(5):
-    write_row(folder, {**row, "digest": digest, "attempt": attempt})
-"""
-
-
-def test_many_writers_lose_nothing(tmp_path, make_row):
-    commands = [
-        [sys.executable, "-c", WRITER, pickle.dumps((make_row(), str(tmp_path), f"{number:016x}")).hex()]
-        for number in range(3)
-    ]
-    writers = [subprocess.Popen(command, cwd=ROOT) for command in commands]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
-    assert load(tmp_path).num_rows == 15
-    assert all(path.suffix == ".parquet" for path in tmp_path.iterdir())
-
-
-def test_archived_results_are_left_out_unless_asked_for(tmp_path: Path):
-    now = datetime.now(UTC)
-    row = {"study": "s", "trial": "t", "digest": "d", "attempt": 1, "state": "finished", "ended_utc": now}
-    write_row(tmp_path / "s", row)
-    write_row(tmp_path / ARCHIVE_FOLDER / "s-before", {**row, "digest": "e"})
-    assert load(tmp_path).column("digest").to_pylist() == ["d"]
-    assert load(tmp_path / ARCHIVE_FOLDER / "s-before").column("digest").to_pylist() == ["e"]
