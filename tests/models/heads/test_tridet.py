@@ -129,6 +129,7 @@ def test_loss_equals_a_loop(smoothing: float, power: float, weight: float, train
     config = replace(CONFIG, label_smoothing=smoothing, iou_power=power, regression_weight=weight, normaliser_init=50.0)
     network = awake(config).train(training)
     features, mask, segments, labels = batch()
+    segments[1, 2], labels[1, 2] = torch.tensor([24.5, 31.0]), 2  # lies in the padding
     got = network.loss(features, mask, segments, labels)
     slow = slow_loss(network, network(features, mask), segments.tolist(), labels.tolist())
     classification, regression, positives = slow
@@ -317,6 +318,14 @@ def test_the_state_fills_another_head() -> None:
         network.loss(features, mask, segments, labels)["loss"], other.loss(features, mask, segments, labels)["loss"]
     )
     assert "pyramid.positions" not in network.state_dict()
+
+
+def test_positions_are_sinusoids_for_every_cell_of_the_padded_window() -> None:
+    table = head(replace(CONFIG, position_embedding=True), length=27).pyramid.positions
+    assert table is not None
+    assert table.shape == (32, 32)
+    assert table[1, :2].tolist() == pytest.approx([math.sin(1) / math.sqrt(32), math.cos(1) / math.sqrt(32)])
+    assert head().pyramid.positions is None
 
 
 def test_untrained_points_are_almost_sure_of_nothing() -> None:

@@ -45,11 +45,12 @@ def test_parameter_counts_of_other_settings_are_opentads() -> None:
         noun = head(TRIDET["epic_noun"], channels=1024, num_classes=293, length=768)
         verb = head(TRIDET["epic_verb"], channels=1024, num_classes=97, length=768)
         mean = head(replace(TRIDET["thumos14"], downsampling="avg"), channels=384, num_classes=20, length=768)
+        point = head(replace(TRIDET["thumos14"], boundary_kernel=1), channels=384, num_classes=20, length=768)
         i3d = head(TRIDET["thumos14"], channels=2048, num_classes=20, length=2304)
         tsp = head(TRIDET["activitynet"], channels=512, num_classes=1, length=768, hidden=512)
         narrow = head(TRIDET["activitynet"], channels=384, num_classes=1, length=192)
-    counts = [count(network) for network in (noun, verb, mean, i3d, tsp, narrow)]
-    assert counts == [17_505_175, 16_628_043, 14_746_980, 15_989_604, 12_811_555, 9_541_155]
+    counts = [count(network) for network in (noun, verb, mean, point, i3d, tsp, narrow)]
+    assert counts == [17_505_175, 16_628_043, 14_746_980, 11_295_588, 15_989_604, 12_811_555, 9_541_155]
 
 
 @pytest.mark.parametrize("name", sorted(TRIDET))
