@@ -27,8 +27,8 @@ class Cell:
     """What stands in a cell."""
 
     text: str
-    value: float | str | None = None
-    """What it is sorted by, where that is not the text."""
+    value: float | None = None
+    """The number that it is sorted by, where it is one."""
     best: bool = False
     """Whether it stands out as the best of its column."""
 

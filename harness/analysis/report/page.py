@@ -173,15 +173,18 @@ def _row(columns: Sequence[Column], row: Sequence[Cell], identity: str | None, *
             "td",
             tag("strong", cell.text) if cell.best else cell.text,
             class_="number" if column.numeric else "long" if len(cell.text) > LONG else None,
-            data_v=None
-            if cell.value is None
-            else f"{cell.value:.12g}"
-            if isinstance(cell.value, float)
-            else str(cell.value),
+            data_v=_sorted_by(cell),
         )
         for column, cell in zip(columns, row, strict=True)
     ]
     return tag("tr", *cells, data_id=identity, hidden=hidden)
+
+
+def _sorted_by(cell: Cell) -> str | None:
+    """Return the number that a cell is sorted by, None where its text is that number or there is none."""
+    if not isinstance(cell.value, int | float) or cell.text.replace(",", "") == str(cell.value):
+        return None
+    return f"{cell.value:.9g}"
 
 
 def _document(report: Report, drawn: Sequence[Figure]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 "use strict";
-// Tables stand in the page as HTML; here they are sorted, filtered and copied. A row's cells carry what they are sorted
-// by in data-v, its identity in data-id.
+// Tables stand in the page as HTML; here they are sorted, filtered and copied. A cell carries what it is sorted by in
+// data-v where its text is not that number, a row its identity in data-id.
 
 const tableViews = new Map();
 
@@ -29,8 +29,9 @@ function setUpTable(table) {
 }
 
 function readCell(cell) {
-  const number = "v" in cell.dataset ? Number(cell.dataset.v) : NaN;
-  return { text: cell.textContent, number, key: cell.textContent.toLowerCase(), best: cell.querySelector("strong") !== null };
+  const text = cell.textContent;
+  const number = "v" in cell.dataset ? Number(cell.dataset.v) : text ? Number(text.replaceAll(",", "")) : NaN;
+  return { text, number, key: text.toLowerCase(), best: cell.firstElementChild !== null };
 }
 
 function sortBy(view, column) {

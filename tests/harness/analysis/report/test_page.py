@@ -11,7 +11,7 @@ import pytest
 
 from harness.analysis.report import render, write_report
 from harness.analysis.report.html import Html, tag
-from harness.analysis.report.plotly_js import packed_json, plotly_js
+from harness.analysis.report.plotly_js import _core_only, packed_json, plotly_js
 from harness.tables import write_row
 
 
@@ -134,3 +134,10 @@ def test_several_studies_of_a_folder_get_a_page_each_inside_it(simulated, tmp_pa
     names = sorted(path.name for path in write_report(folder))
     assert names == ["report-.._.._outside.html", "report-inside.html"]
     assert all((folder / name).is_file() for name in names)
+
+
+def test_chart_types_that_are_not_drawn_stay_asleep_and_an_unknown_build_stays_whole():
+    core = _core_only("a.register(b());x.register([c(),d$1()]);return x")
+    assert core == "a.register(b());x.register([]);return x"
+    for script in ("x.register([c(),d.e()]);return x", "no list at all", ".register([", ""):
+        assert _core_only(script) == script
