@@ -188,7 +188,7 @@ class VideoSwinConfig:
             )
         for name in ("patch", "window"):
             if min(getattr(self, name)) < 1:
-                raise ValueError(f"model.backbone.{name} is {getattr(self, name)}, expected at least 1 along every axis")
+                raise ValueError(f"model.backbone.{name} is {getattr(self, name)}, expected at least 1 everywhere")
         for stage, heads in enumerate(self.heads):
             if heads < 1 or self.width * 2**stage % heads:
                 raise ValueError(
