@@ -21,8 +21,10 @@ from models.checkpoints.standins import STAND_INS
 ZIP = b"PK\x03\x04"
 LFS_POINTER = b"version https://git-lfs"
 PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<head")
-SUSPECT = re.compile(r"(?:unsupported|reduce|only \w+ new object|only build|only load)[^\n]*", re.IGNORECASE)
-"""The part of torch's message that says what it found; the rest advises to load the file unsafely."""
+ASKS_FOR = re.compile(r"GLOBAL ([\w.]+)")
+"""How torch names the function or class that a file asks for; the rest of its message advises to load it unsafely."""
+CALLS = re.compile(r"reduce|Can only|Only persistent")
+"""What it says where a file does with an object what only data of known types may have done to them."""
 
 
 def read_file(path: Path) -> object:
@@ -70,6 +72,8 @@ def _start(path: Path) -> bytes:
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
-    found = SUSPECT.search(str(error))
-    reason = f" ({found.group().split('. ')[0].split(' was not')[0].rstrip('.')})" if found else ""
-    return f"{path} holds more than tensors{reason} and was refused: it could run code"
+    if name := ASKS_FOR.search(str(error)):
+        return f"{path} holds more than tensors (it asks for {name[1].rstrip('.')}) and was refused: it could run code"
+    if CALLS.search(str(error)):
+        return f"{path} holds more than tensors and was refused: it could run code"
+    return f"{path} is not a file of weights that torch can read, or is cut short"
