@@ -1,24 +1,35 @@
 """From what a head says about each window to one sorted list of detections per video."""
 
-from harness.detection.nms import Detections, soft_nms
-from harness.detection.stitch import (
+from harness.detection.class_scores import ClassScores, read_class_scores
+from harness.detection.files import (
     MalformedDetections,
     Rows,
-    merge_windows,
+    detections_of,
     read_detections,
-    select_candidates,
-    to_rows,
+    read_document,
     write_detections,
 )
+from harness.detection.fusion import fuse, pair_verbs_with_nouns
+from harness.detection.nms import Detections, soft_nms, suppress
+from harness.detection.stitch import merge_windows, select_candidates, to_rows
+from harness.detection.voting import vote
 
 __all__ = [
+    "ClassScores",
     "Detections",
     "MalformedDetections",
     "Rows",
+    "detections_of",
+    "fuse",
     "merge_windows",
+    "pair_verbs_with_nouns",
+    "read_class_scores",
     "read_detections",
+    "read_document",
     "select_candidates",
     "soft_nms",
+    "suppress",
     "to_rows",
+    "vote",
     "write_detections",
 ]

@@ -1,31 +1,19 @@
-"""From dense head outputs to one sorted list of detections per video, and the JSON file that holds them.
+"""From dense head outputs to one sorted list of detections per video.
 
     (P, C) probabilities --select_candidates--> a window's candidates --seconds--> merge_windows --> a video's list
 
 The public code rounds segments to 0.01 s and scores to 1e-4 between those steps. Here nothing is rounded: the
-ties that rounding makes are what moves its mAP between machines (adatad-facts 14). The file keeps full precision
-too, so that evaluating it gives the same mAP to the last digit.
+ties that rounding makes are what moves its mAP between machines (adatad-facts 14).
 """
 
-import json
-import math
-import os
-import uuid
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from harness.config import DetectionConfig
+from harness.detection.files import Rows
 from harness.detection.nms import Detections, soft_nms
-
-Rows = list[tuple[float, float, str, float]]
-"""A video's detections as the evaluator takes them: start and end in seconds, label, score."""
-
-
-class MalformedDetections(ValueError):
-    """A detection file that cannot be used, and why."""
 
 
 def select_candidates(
@@ -74,61 +62,3 @@ def to_rows(detections: Detections, classes: Sequence[str]) -> Rows:
     starts, ends = detections.segments[:, 0].tolist(), detections.segments[:, 1].tolist()
     names = [str(classes[label]) for label in detections.labels.tolist()]
     return list(zip(starts, ends, names, detections.scores.tolist(), strict=True))
-
-
-def write_detections(
-    path: Path,
-    detections: Mapping[str, Sequence[tuple[float, float, str, float]]],
-    *,
-    version: str = "VERSION 1.3",
-    external_data: Mapping[str, object] | None = None,
-) -> None:
-    """Write the ActivityNet result file, all or nothing: a reader never sees half of it."""
-    results = {
-        video_id: [
-            {"segment": [start_s, end_s], "label": label, "score": score} for start_s, end_s, label, score in rows
-        ]
-        for video_id, rows in detections.items()
-    }
-    document = {"version": version, "external_data": dict(external_data or {}), "results": results}
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_detections(path: Path) -> dict[str, Rows]:
-    """Read a result file of any ActivityNet-style tool; numbers may be written as strings.
-
-    Raises:
-        MalformedDetections: the file cannot be read, is not JSON, or lacks a value; the message names the place.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise MalformedDetections(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise MalformedDetections(f"{path} is not JSON: {error}") from error
-    results = document.get("results") if isinstance(document, dict) else None
-    if not isinstance(results, dict) or not all(isinstance(rows, list) for rows in results.values()):
-        raise MalformedDetections(f'{path} lacks results, expected {{"results": {{video: [...]}}}}')
-    return {
-        video_id: [_read_row(row, f"{path}: detection {index} of {video_id}") for index, row in enumerate(rows)]
-        for video_id, rows in results.items()
-    }
-
-
-def _read_row(row: object, place: str) -> tuple[float, float, str, float]:
-    try:
-        start_s, end_s = row["segment"]  # type: ignore[index]
-        label, numbers = row["label"], (float(start_s), float(end_s), float(row["score"]))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
-        raise MalformedDetections(f"{place} is {row!r}, expected segment [start, end], label and score") from None
-    if not isinstance(label, str) or not all(map(math.isfinite, numbers)):
-        raise MalformedDetections(f"{place} is {row!r}, expected a label in words and finite numbers")
-    return numbers[0], numbers[1], label, numbers[2]
