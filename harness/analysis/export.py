@@ -47,7 +47,6 @@ class Table:
     ids: tuple[str, ...] = ()
     """Identity of each row where it has one: the digest of a trial."""
 
-
     def without_empty_columns(self) -> "Table":
         """Return the table without the columns in which nothing is said."""
         said = [index for index in range(len(self.columns)) if any(row[index].text for row in self.rows)]
@@ -81,6 +80,9 @@ LATEX: Mapping[str, str] = {
 """Characters that LaTeX reads as something else or that its standard fonts lack."""
 MARKDOWN: Mapping[str, str] = {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "*": "\\*", "_": "\\_", "`": "\\`"}
 
+LONG, COLUMN, PAGE = 48, 54, 110
+"""Letters from which a text is broken into lines, and that fit across a column and a page of ten-point type."""
+
 Form = Literal["md", "tex"]
 
 
@@ -95,25 +97,39 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""Return the table as a LaTeX float; it needs `\usepackage{booktabs}`."""
-    layout = "".join("r" if column.numeric else "l" for column in table.columns)
+    r"""Return the table as a LaTeX float; it needs `\usepackage{booktabs,graphicx}`.
+
+    A table too wide for a column goes across the page, one too wide for the page is scaled to it, and long texts are
+    broken into lines.
+    """
+    widths = [
+        max(len(text) for text in (column.head, *(row[index].text for row in table.rows)))
+        for index, column in enumerate(table.columns)
+    ]
+    width = sum(min(letters, LONG) + 2 for letters in widths)
+    across, scaled = "*" if width > COLUMN else "", width > PAGE
+    layout = "".join(
+        "r" if column.numeric else "l" if letters <= LONG else "p{24em}"
+        for column, letters in zip(table.columns, widths, strict=True)
+    )
     heads = " & ".join(_escaped(column.head, LATEX) for column in table.columns)
     rows = [" & ".join(_marked(cell, LATEX, "\\textbf{{{}}}") for cell in row) for row in table.rows]
     caption = _escaped(". ".join(text.rstrip(".") for text in (table.title, table.note) if text), LATEX)
     return "\n".join(
         [
-            r"\begin{table}",
+            rf"\begin{{table{across}}}",
             r"\centering",
             rf"\caption{{{caption}.}}",
             rf"\label{{tab:{re.sub(r'[^a-z0-9]+', '-', table.name.lower())}}}",
+            *([r"\resizebox{\textwidth}{!}{%"] if scaled else []),
             rf"\begin{{tabular}}{{{layout}}}",
             r"\toprule",
             rf"{heads} \\",
             r"\midrule",
             *(rf"{row} \\" for row in rows),
             r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
+            r"\end{tabular}" + ("}" if scaled else ""),
+            rf"\end{{table{across}}}",
             "",
         ]
     )

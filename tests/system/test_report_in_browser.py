@@ -184,13 +184,18 @@ def pages(folders: dict[str, Path]) -> dict[str, Path]:
 @pytest.fixture
 def grid(browser: Browser, pages: dict[str, Path]) -> Iterator[Browser]:
     """Open the grid's report afresh; whatever a test does there, the page must not complain."""
-    browser.run("try { sessionStorage.clear() } catch {}")
     browser.complaints.clear()
     browser.dark(False)
     browser.resize(1200, 900)
-    browser.open(pages["grid"])
+    open_afresh(browser, pages["grid"])
     yield browser
     assert browser.complaints == []
+
+
+def open_afresh(browser: Browser, page: Path) -> None:
+    """Open a page as who has never seen it: without remembered filters."""
+    browser.run("try { sessionStorage.clear() } catch {}")  # about:blank has none
+    browser.open(page)
 
 
 def rows(browser: Browser, table: str, column: int) -> list[str]:
@@ -275,11 +280,15 @@ def test_hovering_tells_what_a_point_is(grid: Browser, figure: str, trace: int, 
         assert part in text
 
 
-def test_what_is_copied_is_what_python_writes(grid: Browser, folders: dict[str, Path], browser: Browser):
-    (report,) = gather(folders["grid"])
+@pytest.mark.parametrize("study", ["grid", "hostile"])
+def test_what_is_copied_is_what_python_writes(
+    browser: Browser, folders: dict[str, Path], pages: dict[str, Path], study: str
+):
+    open_afresh(browser, pages[study])
+    (report,) = gather(folders[study])
     for table in all_tables(report):
-        assert grid.run(f"tableText({json.dumps(table.name)}, 'Markdown')") == to_markdown(table)
-        assert grid.run(f"tableText({json.dumps(table.name)}, 'LaTeX')") == to_latex(table)
+        assert browser.run(f"tableText({json.dumps(table.name)}, 'Markdown')") == to_markdown(table)
+        assert browser.run(f"tableText({json.dumps(table.name)}, 'LaTeX')") == to_latex(table)
 
 
 def test_only_what_is_seen_is_copied(grid: Browser):

@@ -79,3 +79,13 @@ def test_every_table_is_written_in_both_forms(tmp_path):
     written = write_tables([table(((Cell("a"), Cell("1")),))], tmp_path / "deep")
     assert [path.name for path in written] == ["some table.md", "some table.tex"]
     assert written[0].read_text() == to_markdown(table(((Cell("a"), Cell("1")),)))
+
+
+def test_a_wide_table_goes_across_the_page_and_long_texts_are_broken():
+    wide = to_latex(table(((Cell("x" * 100), Cell("1")),)))
+    assert "\\begin{table*}" in wide
+    assert "\\begin{tabular}{p{24em}r}" in wide
+    assert "resizebox" not in wide
+    widest = to_latex(table(((Cell("x" * 40),) * 4,), heads="abcd"))
+    assert "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}{lrrr}" in widest
+    assert widest.endswith("\\end{tabular}}\n\\end{table*}\n")

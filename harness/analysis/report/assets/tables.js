@@ -146,7 +146,9 @@ function tableText(name, form) {
   const rows = view.shown.map(item => item.cells.map(cell => (cell.best ? bold(write(cell.text)) : write(cell.text))));
   const title = view.table.dataset.title;
   const note = view.section.querySelector("[data-note]")?.dataset.note ?? "";
-  return form === "LaTeX" ? latexText(name, title, note, numeric, heads, rows) : markdownText(title, note, numeric, heads, rows);
+  if (form === "Markdown") return markdownText(title, note, numeric, heads, rows);
+  const texts = [view.heads.map(head => head.textContent), ...view.shown.map(item => item.cells.map(cell => cell.text))];
+  return latexText(name, title, note, numeric, heads, rows, texts);
 }
 
 function markdownText(title, note, numeric, heads, rows) {
@@ -157,13 +159,23 @@ function markdownText(title, note, numeric, heads, rows) {
   return parts.join("\n\n") + "\n";
 }
 
-function latexText(name, title, note, numeric, heads, rows) {
+// Letters from which a text is broken into lines, and that fit across a column and a page of ten-point type.
+const LONG = 48, COLUMN = 54, PAGE = 110;
+
+function latexText(name, title, note, numeric, heads, rows, texts) {
+  const widths = heads.map((_, index) => Math.max(...texts.map(row => [...row[index]].length)));
+  const width = widths.reduce((sum, letters) => sum + Math.min(letters, LONG) + 2, 0);
+  const across = width > COLUMN ? "*" : "";
+  const scaled = width > PAGE;
+  const layout = widths.map((letters, index) => (numeric[index] ? "r" : letters <= LONG ? "l" : "p{24em}")).join("");
   const caption = [title, note].filter(Boolean).map(text => text.replace(/\.+$/, "")).join(". ");
   return [
-    "\\begin{table}", "\\centering", `\\caption{${escapedFor(LATEX_SIGNS, caption)}.}`,
+    `\\begin{table${across}}`, "\\centering", `\\caption{${escapedFor(LATEX_SIGNS, caption)}.}`,
     `\\label{tab:${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}}`,
-    `\\begin{tabular}{${numeric.map(right => (right ? "r" : "l")).join("")}}`, "\\toprule", `${heads.join(" & ")} \\\\`,
-    "\\midrule", ...rows.map(cells => `${cells.join(" & ")} \\\\`), "\\bottomrule", "\\end{tabular}", "\\end{table}", "",
+    ...(scaled ? ["\\resizebox{\\textwidth}{!}{%"] : []),
+    `\\begin{tabular}{${layout}}`, "\\toprule", `${heads.join(" & ")} \\\\`,
+    "\\midrule", ...rows.map(cells => `${cells.join(" & ")} \\\\`), "\\bottomrule",
+    "\\end{tabular}" + (scaled ? "}" : ""), `\\end{table${across}}`, "",
   ].join("\n");
 }
 
