@@ -2,16 +2,16 @@
 
     features (b, C_in, T) -> embedding convolutions -> stem blocks = level 0 -> halving blocks = levels 1, 2, ...
 
-A block mixes time without attention. With n the normalised cells and every letter a depthwise convolution,
+A block mixes time without attention. With n its normalised cells and five depthwise convolutions,
 
     instant(n) * relu(context(mean of n over time)) + (near(n) + far(n)) * gate(n) + n
 
 is added to the cells, then an MLP of their group norm.
 
-The published code masks a block's skip path and nothing else. So what lies in padding reaches valid cells through the
-pooling that halves, the convolutions, the mean over time and the group norm, and all padded cells count as time in
-the last two. `masking="opentad"` does the same, for its weights and numbers were made so; a window's length then
-changes its results. With `masking="strict"` padding is as if the window ended there.
+Of a block, the published code masks the skip path and nothing else. So padding reaches valid cells through the pooling
+that halves, the convolutions, the mean over time and the group norm; in the last two every padded cell counts, so the
+length of the padding changes results. `masking="opentad"` does the same, since public weights and numbers were made so.
+With `masking="strict"` padding is as if the window ended there.
 """
 
 import torch
@@ -31,7 +31,7 @@ Seen = Bool[Tensor, "b t"] | None
 
 
 def far_kernel(window: int, ratio: float) -> int:
-    """Return the kernel of a block's wide branch: `ratio` times one more than the narrow one's, made odd."""
+    """Return the kernel of a block's `far` convolution: `ratio` times one more than `near`'s, made odd."""
     kernel = round((window + 1) * ratio)
     return kernel + 1 - kernel % 2
 
@@ -122,7 +122,7 @@ class Depthwise(nn.Conv1d):
 class SGPBlock(nn.Module):
     """A block of the stem, or one that makes the next level.
 
-    As published, a block of the stem looks at single cells and at `far` ones only, and has neither drop path nor the
+    As published, all convolutions of a stem block but `far` see a single cell, and it has neither drop path nor the
     learnable scales that come with it.
     """
 

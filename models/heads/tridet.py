@@ -158,8 +158,8 @@ class TriDetHead(Head):
         divisor = self.normaliser(num_positives)
 
         predicted = predictions.segments()
-        truth = targets.segments[:, :, None].to(predicted.dtype)
-        # Where a segment misses its action a power below one has no gradient: the bound keeps it finite.
+        truth = targets.segments[:, :, None].to(predicted.dtype).expand_as(predicted)
+        # A power below one has no finite gradient at zero, hence the bound.
         overlap = iou(predicted, truth).clamp(min=SMALLEST) ** self.config.iou_power
         focal = self._focal(predictions, targets) * overlap.where(positive, 1)
         # As published, this part is divided by the running mean in evaluation too.

@@ -31,7 +31,7 @@ def masks(length: int, *valid: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("window", "ratio", "kernel"),
-    [(1, 5, 11), (15, 1.3, 21), (1, 1.3, 3), (1, 4, 9), (5, 2, 13), (1, 2, 5), (3, 1.2, 5)],
+    [(1, 5.0, 11), (15, 1.3, 21), (1, 1.3, 3), (1, 4.0, 9), (5, 2.0, 13), (1, 2.0, 5), (3, 1.2, 5)],
 )
 def test_the_wide_kernels_are_the_published_ones(window: int, ratio: float, kernel: int) -> None:
     assert far_kernel(window, ratio) == kernel
@@ -199,7 +199,7 @@ def changed(block: SGPBlock) -> list[int]:
 
 
 def test_published_masking_lets_padding_through_convolutions_the_mean_and_the_group_norm_only() -> None:
-    block = awake(SGPBlock(replace(CONFIG, sgp_ratio=7), halves=False))
+    block = awake(SGPBlock(replace(CONFIG, sgp_ratio=7.0), halves=False))
     assert changed(block) == list(range(30))
     for parameter in (*block.context.parameters(), *block.mlp[2].parameters()):
         nn.init.zeros_(parameter)
@@ -238,7 +238,7 @@ def test_a_window_without_a_valid_cell_gives_numbers(
 ) -> None:
     network = pyramid(replace(CONFIG, masking=masking, downsampling=downsampling))
     features = torch.randn(2, 5, 32, dtype=torch.float64, requires_grad=True)
-    sum(cells.square().sum() for cells, _ in network(features, masks(32, 32, 0))).backward()
+    torch.stack([cells.square().sum() for cells, _ in network(features, masks(32, 32, 0))]).sum().backward()
     assert features.grad is not None
     assert features.grad.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
@@ -261,6 +261,7 @@ def test_depthwise_kernels_start_as_the_config_says_and_biases_at_zero(std: floa
     block = SGPBlock(replace(CONFIG, width=512, sgp_init=std), halves=True)
     for conv in (block.instant, block.context, block.near, block.far, block.gate):
         assert conv.weight.std().item() == pytest.approx(std, rel=0.1)
+        assert conv.bias is not None
         assert not conv.bias.any()
 
 

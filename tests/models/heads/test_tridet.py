@@ -189,11 +189,12 @@ def test_a_window_without_actions_has_a_finite_loss_and_gradient(config: TriDetC
 
 def test_a_segment_of_no_length_has_a_finite_gradient() -> None:
     network = awake(replace(CONFIG, iou_power=0.2))
+    weight, bias = network.centre.out.parameters()
     with torch.no_grad():
         # Every point is sure that both ends are where it is.
-        network.centre.out.weight.zero_()
-        network.centre.out.bias.zero_()
-        network.centre.out.bias[[CONFIG.bins, CONFIG.bins + 1]] = 1e4
+        weight.zero_()
+        bias.zero_()
+        bias[[CONFIG.bins, CONFIG.bins + 1]] = 1e4
         network.scales.fill_(1)
     features, mask, segments, labels = batch()
     assert not network(features, mask).offsets.any()
