@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.tables import formats
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -58,13 +60,7 @@ class Table:
 
 
 LATEX: Mapping[str, str] = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
+    **{chr(code): text for code, text in formats.LATEX.items()},
     "±": r"$\pm$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "²": r"$^2$",

@@ -3,9 +3,7 @@
 Matplotlib's object interface alone draws them, within a context of settings: no window, so any process may draw.
 """
 
-import os
 import textwrap
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from harness.analysis.names import value_name
 from harness.analysis.report.axes import is_size
 from harness.analysis.summary import Group
+from harness.atomic import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +77,9 @@ def picture(path: Path | str, title: str) -> Iterator[tuple["Figure", "Axes"]]:
             wrapped = textwrap.fill(title, LETTERS_PER_LINE)
             axes.set_title(wrapped, loc="left", fontweight="bold", parse_math=False)
         yield figure, axes
-        _save(figure, path)
+        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.removeprefix("."), metadata=undated)
 
 
 def legend_below(figure: "Figure", handles: Sequence[Any], *, row_spacing: float = 0.5) -> None:
@@ -161,16 +162,3 @@ def with_result(groups: Sequence[Group]) -> list[Group]:
     if not scored:
         raise ValueError("there is nothing to plot: no trial has a result")
     return scored
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    """Write the picture under another name first: whoever looks at `path` sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
-    form = path.suffix.removeprefix(".")
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    try:
-        figure.savefig(temporary, format=form, metadata=undated)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

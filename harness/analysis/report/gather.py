@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, TypedDict
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ from harness.analysis.report.axes import Axes, Row, choose_by, choose_x, find_ax
 from harness.analysis.report.lines import Fits, fit_groups
 from harness.analysis.report.pareto import against_front
 from harness.analysis.summary import Group, has_result, settings, summarise
-from harness.tables import Skipped, latest, read_curves, read_trials
+from harness.tables import Location, Skipped, latest, read_curves, read_trials
 
 MOST_POINTS = 80_000
 """Measurements of learning curves that a report holds, over all trials: about a megabyte."""
@@ -86,7 +85,7 @@ class Report:
 
 
 def gather(
-    folder: Path | str, *, title: str | None = None, x: str | None = None, by: str | None = None
+    folder: Location, *, title: str | None = None, x: str | None = None, by: str | None = None
 ) -> tuple[Report, ...]:
     """Read the tables of a folder and return a report for each study that has rows there.
 

@@ -1,14 +1,13 @@
 """From a results folder to report.html: which studies there are, and a file that is there whole or not at all."""
 
-import os
 import re
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.analysis.report.gather import Report, gather
 from harness.analysis.report.page import render
-from harness.tables.query import ARCHIVE_FOLDER
+from harness.atomic import whole_file
+from harness.tables import ARCHIVE_FOLDER
 from harness.tables.write import CURVES_FOLDER
 
 REPORT_NAME = "report.html"
@@ -63,12 +62,7 @@ def study_folders(root: Path) -> Iterator[Path]:
 
 
 def save(text: str, path: Path) -> Path:
-    """Write a text under another name first: who opens or reloads `path` sees the old page or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    """Write a page so that who opens or reloads `path` sees the old one or the new one."""
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
