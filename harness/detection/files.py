@@ -169,7 +169,7 @@ def _number(value: object) -> float:
 
 
 def _label(row: Mapping[str, Any], key: LabelKey) -> str | None:
-    """Return the label; of EPIC-Kitchens' class numbers (`3`, `"3"`, `"id_3"`) the number, None for what is no label."""
+    """Return the label, of EPIC-Kitchens' classes (`3`, `"3"`, `"id_3"`) the number; None for what is no label."""
     if key == "label":
         return row["label"] if isinstance(row["label"], str) else None
     if key == "action":

@@ -1,9 +1,9 @@
 """Which detection belongs to which action: overlaps of pairs, and the greedy assignment of one side to the other.
 
 Greedy assignment looks sequential, because whoever ranks higher chooses first. It is done in rounds instead, for all
-classes, videos and thresholds at once: everyone without a partner asks for the best one that has not refused, and each
-partner keeps the highest-ranking of those who asked and the one it had. All partners rank the askers alike, so this ends
-in exactly the greedy result (deferred acceptance), after about as many rounds as rivals crowd in one place.
+classes, videos and thresholds at once: everyone without a partner asks for the best one that has not refused, and
+each partner keeps the highest-ranking of those who asked and the one it had. All partners rank the askers alike, so
+this ends in exactly the greedy result (deferred acceptance), after about as many rounds as rivals crowd in one place.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,10 @@
 """Average precision as the THUMOS14 challenge's toolkit defines it: the numbers of papers up to about 2018.
 
-It differs from `average_precision` in five things:
-- actions choose, one after the other in time, the free detection that they overlap most; there detections choose;
+It differs from `average_precision` in four things:
+- actions choose, one after the other, the free detection that they overlap most; there detections choose;
 - an overlap counts from above the threshold; there from the threshold on;
 - precision is averaged where recall rises as it is, without interpolation;
-- detections that touch a stretch annotated as `Ambiguous` and hit nothing count neither for nor against;
-- of equal scores, those that hit come first.
+- detections that touch a stretch annotated as `Ambiguous` and hit nothing count neither for nor against.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harness.evaluation.average_precision import MapResult, summarise
-from harness.evaluation.columns import ActionRow, Columns, DetectionRow, Problem, check_tious, prepare
+from harness.evaluation.columns import ActionRow, Columns, DetectionRow, Problem, Ties, check_tious, prepare
 from harness.evaluation.matching import assign, overlapping_pairs
 
 
@@ -24,37 +23,43 @@ def evaluate_thumos14(
     tious: Sequence[float],
     *,
     ambiguous: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    ties: Ties = "values",
 ) -> MapResult:
-    """Score detections against actions by the toolkit's rules; the order of the input changes nothing.
+    """Score detections against actions by the toolkit's rules.
 
     Args:
         ground_truth: Videos to evaluate.
         detections: Any order; labels that no action has are ignored and counted.
         tious: Thresholds in (0, 1]; a detection hits at IoU > threshold.
         ambiguous: Stretches of the videos that are not scored, in seconds.
+        ties: What ranks equal scores, and in which order actions choose: `values` goes by time, so that the order of
+            the input changes nothing. The toolkit goes by the files, detections of a video together, videos by id.
 
     Raises:
         ValueError: a threshold outside (0, 1], a number that is not finite, or no action at all.
     """
     thresholds = check_tious(tious)
-    problem = prepare(ground_truth, detections, drop_flawed=False)
-    hits = _hits(problem, thresholds)
+    problem = prepare(ground_truth, detections, drop_flawed=False, ties=ties)
+    hits = _hits(problem, thresholds, ties)
     ignored = _touching(problem, ambiguous or {})
     bounds, num_actions = problem.bounds, problem.num_actions
     ap = {}
     for code in problem.present:
         rows = slice(bounds[code], bounds[code + 1])
         ap[problem.labels[code]] = np.array(
-            [_precision(hit, problem.found.scores[rows], ignored[rows], num_actions[code]) for hit in hits[:, rows]]
+            [_precision(hit, ignored[rows], int(num_actions[code])) for hit in hits[:, rows]]
         )
     return summarise(problem, thresholds, ap, num_videos=len(ground_truth))
 
 
-def _hits(problem: Problem, thresholds: Float[np.ndarray, " tiou"]) -> Bool[np.ndarray, "tiou found"]:
+def _hits(problem: Problem, thresholds: Float[np.ndarray, " tiou"], ties: Ties) -> Bool[np.ndarray, "tiou found"]:
     actions, found = problem.actions, problem.found
+    turn = np.arange(len(actions.starts))
+    if ties == "file":
+        turn[np.argsort(actions.places)] = np.arange(len(turn))
     pairs = overlapping_pairs(actions, found, float(thresholds[0]), hull=True)
     chosen = assign(
-        pairs.actions,
+        turn[pairs.actions],
         pairs.found,
         pairs.overlap,
         thresholds,
@@ -70,13 +75,10 @@ def _hits(problem: Problem, thresholds: Float[np.ndarray, " tiou"]) -> Bool[np.n
 
 def _precision(
     hits: Bool[np.ndarray, " rank"],
-    scores: Float[np.ndarray, " rank"],
     ignored: Bool[np.ndarray, " rank"],
     num_actions: int,
 ) -> float:
-    counted = hits | ~ignored
-    order = np.lexsort((~hits[counted], -scores[counted]))
-    ranked = hits[counted][order]
+    ranked = hits[hits | ~ignored]
     precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return float(precision[ranked].sum() / num_actions)
 
