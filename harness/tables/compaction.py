@@ -27,7 +27,17 @@ from harness.tables.query import (
     one_file_per_attempt,
     one_row_per_attempt,
 )
-from harness.tables.storage import SUFFIX, Found, Location, Place, delete, place_of, read_bytes, write_bytes
+from harness.tables.storage import (
+    SUFFIX,
+    Found,
+    Location,
+    Place,
+    TableUnwritable,
+    delete,
+    place_of,
+    read_bytes,
+    write_bytes,
+)
 
 WORTH_IT = 200
 """Files in a folder from which on a driver compacts it; fewer are read in a fraction of a second."""
@@ -48,12 +58,27 @@ def compact(root: Location, *, at_least: int = 2) -> tuple[Compacted, ...]:
     Files that this program cannot read, of a newer version for instance, stay as they are.
 
     Raises:
-        TableUnwritable: the new file could not be written; the old ones are all there.
+        TableUnwritable: the new file could not be written, or came out wrong; the old ones are all there.
     """
     files = sorted(live_tables(place_of(root)), key=lambda found: found.folders)
     folders = [list(group) for _, group in groupby(files, key=lambda found: found.folders)]
     done = (_compact(found) for found in folders if len(found) >= max(2, at_least))
     return tuple(entry for entry in done if entry is not None)
+
+
+def write_part(folder: Place, table: pa.Table) -> Place:
+    """Write many rows as one file and make sure that it holds them.
+
+    Raises:
+        TableUnwritable: it could not be written, or came out wrong.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    file = folder.child(f"part-{uuid.uuid4().hex[:8]}{SUFFIX}")
+    write_bytes(file, sink.getvalue())
+    if not read_bytes(file).equals(sink.getvalue()):
+        raise TableUnwritable(f"{file} does not hold what was written to it; the old files are all there")
+    return file
 
 
 def _compact(files: Sequence[Found]) -> Compacted | None:
@@ -64,10 +89,7 @@ def _compact(files: Sequence[Found]) -> Compacted | None:
     table = dedupe(gathered)
     path = gathered.used[0].path.rpartition("/")[0]
     folder = Place(gathered.used[0].filesystem, path, gathered.used[0].prefix)
-    new = folder.child(f"part-{uuid.uuid4().hex[:8]}{SUFFIX}")
-    write_bytes(new, _encoded(table))
-    with pq.ParquetFile(pa.BufferReader(read_bytes(new))) as file:
-        assert file.read().equals(table), f"{new} does not hold what was written to it; the old files are all there"
+    write_part(folder, table)
     delete(gathered.used)
     return Compacted(folder.shown, len(gathered.used), len(table))
 
@@ -79,9 +101,3 @@ def _rules(
     if holds_curves(files[0]):
         return gather_curves, one_file_per_attempt
     return gather_trials, lambda gathered: one_row_per_attempt(gathered.table)
-
-
-def _encoded(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -65,13 +65,18 @@ def _objects(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _csv(table: pa.Table) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
+    lines = [_csv_line(table.column_names)]
     for row in _rows(table):
         nested = (json.dumps(value, default=str) if isinstance(value, list | dict) else value for value in row)
-        writer.writerow("true" if value is True else "false" if value is False else value for value in nested)
-    return text.getvalue()
+        lines.append(_csv_line("true" if value is True else "false" if value is False else value for value in nested))
+    return "".join(lines)
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    text = io.StringIO()
+    # A lone carriage return is quoted only where it is part of the line's end.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _markdown(table: pa.Table) -> str:

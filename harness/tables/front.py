@@ -48,7 +48,7 @@ with settings as (
         avg(map_avg) as map_avg, stddev_samp(map_avg) as map_std,
         cast(round(avg(peak_bytes)) as bigint) as peak_bytes, avg(step_seconds) as step_seconds,
         count(*) as num_seeds, list(digest order by seed) as digests
-    from best where map_avg is not null and peak_bytes is not null
+    from best where not isnan(map_avg) and peak_bytes is not null
     group by {_quoted(_SETTING)}
 ), ranked as (
     select *,

@@ -6,7 +6,6 @@ Files of the same program and kind of config have the same schema, so what costs
 once per file. A file that cannot be used is left out and named with the reason.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from harness.tables.schema import VERSION, VERSION_KEY
+from harness.tables.single import decode
 from harness.tables.storage import REMOTE_THREADS, Found, Place, read_bytes
 
 LARGE_BYTES = 1 << 20
 """From this size on a file is decoded by several threads, column by column."""
+LOCAL_THREADS = 2
+"""More of them wait for each other: half of the work on a small file is Python's."""
 FILES_PER_TASK = 32
 
 
@@ -59,7 +60,7 @@ def gather(files: Sequence[Found], schema: pa.Schema, required: Sequence[str]) -
     tables: list[tuple[Place, pa.Table]] = []
     skipped: list[Skipped] = []
     vanished: list[Place] = []
-    for found, outcome in zip(files, _read_all(files, required), strict=True):
+    for found, outcome in zip(files, _read_all(files), strict=True):
         if isinstance(outcome, pa.Table):
             tables.append((found.place, outcome))
         elif outcome is None:
@@ -70,6 +71,7 @@ def gather(files: Sequence[Found], schema: pa.Schema, required: Sequence[str]) -
     further = pa.schema([])
     for part in _by_schema(tables):
         try:
+            _check(part.table.schema, required)
             table, further = _conform(part.table, schema, further)
             parts.append(part._replace(table=table))
         except (pa.ArrowException, ValueError) as error:
@@ -86,51 +88,34 @@ def first_line(error: BaseException | str) -> str:
     return next((line for line in lines if line), "" if isinstance(error, str) else type(error).__name__)
 
 
-def _read_all(files: Sequence[Found], required: Sequence[str]) -> Iterator[pa.Table | str | None]:
+def _read_all(files: Sequence[Found]) -> Iterator[pa.Table | str | None]:
     """Yield for each file its table, the reason why it cannot be used, or None when it is gone."""
     if not files:
         return
-    threads = min(4, os.cpu_count() or 1) if files[0].place.is_local else REMOTE_THREADS
-
-    def read_some(some: Sequence[Found]) -> list[pa.Table | str | None]:
-        return [_read(found, required) for found in some]
-
+    threads = LOCAL_THREADS if files[0].place.is_local else REMOTE_THREADS
     size = FILES_PER_TASK if len(files) > FILES_PER_TASK * threads else 1
     with ThreadPoolExecutor(threads) as pool:
-        for outcomes in pool.map(read_some, (files[start : start + size] for start in range(0, len(files), size))):
+        for outcomes in pool.map(_read_some, (files[start : start + size] for start in range(0, len(files), size))):
             yield from outcomes
 
 
-def _read(found: Found, required: Sequence[str]) -> pa.Table | str | None:
+def _read_some(files: Sequence[Found]) -> list[pa.Table | str | None]:
+    return [_read(found) for found in files]
+
+
+def _read(found: Found) -> pa.Table | str | None:
     try:
-        # ParquetFile rather than read_table: a third of the time for files of one row.
-        with pq.ParquetFile(pa.BufferReader(read_bytes(found.place))) as file:
-            return _checked(file.read(use_threads=found.size > LARGE_BYTES), required)
+        return decode(read_bytes(found.place), use_threads=found.size > LARGE_BYTES)
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError, ValueError) as error:
         return first_line(error)
 
 
-def _checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
-    version = (table.schema.metadata or {}).get(VERSION_KEY)
-    if version is None:
-        raise ValueError("it is not a results table (no schema version)")
-    if int(version) > VERSION:
-        raise ValueError(f"it has schema version {int(version)}, this program reads up to {VERSION}")
-    names = set(table.column_names)
-    if len(names) < table.num_columns:
-        raise ValueError("it has two columns of one name")
-    missing = [name for name in required if name not in names]
-    if missing:
-        raise ValueError(f"it lacks the column {missing[0]}")
-    return table
-
-
 def _by_schema(tables: Sequence[tuple[Place, pa.Table]]) -> Iterator[_Part]:
     groups: list[tuple[pa.Schema, list[tuple[Place, pa.Table]]]] = []
     for file, table in tables:
-        group = next((members for schema, members in groups if schema.equals(table.schema)), None)
+        group = next((members for schema, members in groups if schema.equals(table.schema, check_metadata=True)), None)
         if group is None:
             group = []
             groups.append((table.schema, group))
@@ -138,6 +123,20 @@ def _by_schema(tables: Sequence[tuple[Place, pa.Table]]) -> Iterator[_Part]:
     for _, group in groups:
         files, parts = zip(*group, strict=True)
         yield _Part(pa.concat_tables(parts).combine_chunks(), files, tuple(len(part) for part in parts))
+
+
+def _check(schema: pa.Schema, required: Sequence[str]) -> None:
+    version = (schema.metadata or {}).get(VERSION_KEY)
+    if version is None:
+        raise ValueError("it is not a results table (no schema version)")
+    if int(version) > VERSION:
+        raise ValueError(f"it has schema version {int(version)}, this program reads up to {VERSION}")
+    names = set(schema.names)
+    if len(names) < len(schema):
+        raise ValueError("it has two columns of one name")
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise ValueError(f"it lacks the column {missing[0]}")
 
 
 def _conform(table: pa.Table, schema: pa.Schema, further: pa.Schema) -> tuple[pa.Table, pa.Schema]:

@@ -15,6 +15,8 @@ from harness.tables.config_columns import Column, config_columns
 
 VERSION = 1
 VERSION_KEY = b"tadscale_schema"
+VERSIONED = {VERSION_KEY: str(VERSION).encode()}
+"""What the metadata of every table says of its version."""
 TEXTS = pa.map_(pa.string(), pa.string())
 NUMBERS = pa.map_(pa.string(), pa.float64())
 UTC = pa.timestamp("us", tz="UTC")
@@ -94,7 +96,7 @@ CURVE_COLUMNS = (
 
 
 def _schema(columns: tuple[Column, ...]) -> pa.Schema:
-    return pa.schema([column.field for column in columns], metadata={VERSION_KEY: str(VERSION)})
+    return pa.schema([column.field for column in columns], metadata=VERSIONED)
 
 
 CONFIG_UNITS = {

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from harness.tables.schema import CORE, CURVES, TRIALS, VERSION, VERSION_KEY
+from harness.tables.schema import CORE, CURVES, TRIALS
+from harness.tables.single import encode_single
 from harness.tables.storage import SUFFIX, Location, Place, place_of, write_bytes
 
 CURVES_FOLDER = "curves"
@@ -31,9 +31,7 @@ def write_row(folder: Location, row: Mapping[str, Any]) -> Path | str:
     if lacking:
         raise ValueError(f"a results row lacks {', '.join(lacking)}, expected at least {', '.join(IDENTITY)}")
     table = _table([_with_branch_kinds(row)], TRIALS)
-    # Of the config only what this trial has: the fields of all other heads and backbones would double the reading time.
-    present = [name for name in table.column_names if name in _CORE_NAMES or table[name].null_count == 0]
-    return _write(place_of(folder), row["digest"], row["attempt"], table.select(present))
+    return _write(place_of(folder), row["digest"], row["attempt"], own_columns(table))
 
 
 def write_curves(
@@ -51,6 +49,14 @@ def write_curves(
         for measurement in _measurements(point)
     ]
     return _write(place.child(CURVES_FOLDER), digest, attempt, _table(rows, CURVES))
+
+
+def own_columns(row: pa.Table) -> pa.Table:
+    """Return the core columns and of the config only what this trial has.
+
+    The fields of all other heads and backbones would double the time it takes to read its file.
+    """
+    return row.select([name for name in row.column_names if name in _CORE_NAMES or row[name].null_count == 0])
 
 
 def _with_branch_kinds(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,12 +101,5 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 def _write(folder: Place, digest: str, attempt: int, table: pa.Table) -> Path | str:
     file = folder.child(f"{digest}-{attempt}-{uuid.uuid4().hex[:8]}{SUFFIX}")
-    sink = pa.BufferOutputStream()
-    # One row gains nothing from compression, dictionaries, statistics or a second copy of the schema; with them it
-    # takes three times as long to read.
-    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
-    with pq.ParquetWriter(sink, table.schema, **plain) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({VERSION_KEY: str(VERSION)})
-    write_bytes(file, sink.getvalue())
+    write_bytes(file, encode_single(table))
     return file.shown
