@@ -10,7 +10,7 @@ import pyarrow as pa
 from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.decisions import ParetoPoint
 from harness.analysis.names import setting_name
-from harness.analysis.report.axes import Axes, Row, choose_by, choose_x, find_axes, hashable
+from harness.analysis.report.axes import Axes, Row, choose_by, choose_x, find_axes
 from harness.analysis.report.lines import Fits, fit_groups
 from harness.analysis.report.pareto import against_front
 from harness.analysis.summary import Group, has_result, settings, summarise
@@ -67,6 +67,11 @@ class Report:
         return {
             setting_name(dict(zip(self.axes.paths, point, strict=True))): tuple(rows) for point, rows in found.items()
         }
+
+    @cached_property
+    def setting_of(self) -> Mapping[str, str]:
+        """The name of each trial's setting, by digest."""
+        return {row["digest"]: name for name, rows in self.members.items() for row in rows}
 
     @cached_property
     def fits(self) -> Fits:
@@ -191,8 +196,3 @@ def thinned(places: Sequence[float], room: int) -> list[float]:
         return list(places)
     last = len(places) - 1
     return [places[round(index * last / (room - 1))] for index in range(room)]
-
-
-def row_setting(row: Row, paths: Sequence[str]) -> str:
-    """Return the name of the setting that a trial belongs to."""
-    return setting_name({path: hashable(row[path]) for path in paths})

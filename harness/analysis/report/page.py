@@ -16,7 +16,7 @@ from harness.analysis.report.against_paper import paper_tables
 from harness.analysis.report.answers import fits_table, steps_table
 from harness.analysis.report.classes import classes_table
 from harness.analysis.report.figures import Figure
-from harness.analysis.report.gather import Report, row_setting
+from harness.analysis.report.gather import Report
 from harness.analysis.report.html import Html, tag
 from harness.analysis.report.plotly_js import packed_json, plotly_js
 from harness.analysis.report.provenance import provenance_table
@@ -189,11 +189,10 @@ def _sorted_by(cell: Cell) -> str | None:
 
 def _document(report: Report, drawn: Sequence[Figure]) -> dict[str, object]:
     names = {row["digest"]: row["trial"] for row in report.rows}
-    settings = {row["digest"]: row_setting(row, report.axes.paths) for row in report.rows}
     return {
         "figures": {figure.name: {"data": figure.traces, "layout": figure.layout} for figure in drawn},
         "learning": [
-            {"id": digest, "trial": names[digest], "setting": settings[digest], "curves": curve}
+            {"id": digest, "trial": names[digest], "setting": report.setting_of[digest], "curves": curve}
             for digest, curve in report.curves.items()
         ],
     }

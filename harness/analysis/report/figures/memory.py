@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from harness.analysis.report.axes import Row
 from harness.analysis.report.figures.style import Figure, Trace, hover, kinds, number_axis
-from harness.analysis.report.gather import Report, row_setting
+from harness.analysis.report.gather import Report
 
 
 def predictions(report: Report) -> Figure | None:
@@ -76,7 +76,7 @@ def _traces(report: Report, rows: Sequence[Row], height) -> list[Trace]:
     traces = []
     for kind in kinds(report.groups, report.by):
         names = {group.name for group in kind.groups}
-        members = [row for row in rows if row_setting(row, report.axes.paths) in names]
+        members = [row for row in rows if report.setting_of[row["digest"]] in names]
         traces.append(
             {
                 "type": "scatter",
