@@ -27,7 +27,7 @@ def _wave(name: str, shape: tuple[int, ...]) -> Tensor:
     if len(shape) > 1:  # about what a trained layer has: outputs as large as inputs
         fan_in = size // shape[0]
         return (wave * (2 / fan_in) ** 0.5).reshape(shape).float()
-    centre = 1.0 if name.endswith(("norm1.weight", "norm2.weight", "scale", "gamma")) else 0.0
+    centre = 1.0 if name.endswith(("weight", "scale", "gamma")) else 0.0
     return (centre + 0.1 * wave).reshape(shape).float()
 
 
