@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 30
 """More classes than this are shown by their best and worst only."""
-MOST_COLUMNS = 7
+MOST_COLUMNS = 6
 """More thresholds than this do not fit beside the names of classes."""
 
 

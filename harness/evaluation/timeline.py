@@ -1,0 +1,79 @@
+"""A video at a glance: its actions above a line, the best detections below, coloured by how well they fit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.evaluation.columns import ActionRow, DetectionRow
+from harness.evaluation.pictures import INK, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TOP = 20
+ROW_IN, LETTERS = 0.13, 24
+
+
+def plot_video(
+    stem: Path,
+    video_id: str,
+    actions: Sequence[ActionRow],
+    detections: Sequence[DetectionRow],
+    *,
+    duration_s: float | None = None,
+    top: int = TOP,
+) -> Path:
+    """Draw a video's actions, one row a class, and its `top` best detections, best first (the paper's Figure 7).
+
+    A detection's colour is its largest IoU with an action of its class. Equal scores go by start and end.
+
+    Returns:
+        The PNG file; an SVG file is beside it.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    best = sorted(detections, key=lambda row: (-row[3], row[0], row[1]))[:top]
+    classes = sorted({row[2] for row in actions})
+    ends = [row[1] for row in (*actions, *best)]
+    with picture(stem, height_in=0.9 + ROW_IN * (len(classes) + len(best))) as figure:
+        axes = figure.subplots()
+        colours = ScalarMappable(Normalize(0, 1), "viridis")
+        for place, label in enumerate(reversed(classes), start=1):
+            _strips(axes, place, [row for row in actions if row[2] == label], INK)
+        for rank, row in enumerate(best, start=1):
+            _strips(axes, -rank, [row], colours.to_rgba(np.array(best_overlap(row, actions))))
+        axes.axhline(0, color=INK, linewidth=1.0)
+        named = len({row[2] for row in (*actions, *best)}) > 1
+        places = [*range(len(classes), 0, -1), *(-rank for rank in range(1, len(best) + 1))]
+        ranks = [f"{rank} {_short(row[2])}" if named else str(rank) for rank, row in enumerate(best, start=1)]
+        axes.set_yticks(places, [*map(_short, classes), *ranks], fontsize=6.5)
+        axes.set_ylim(-len(best) - 0.7, len(classes) + 0.7)
+        axes.set_xlim(0, duration_s or max(ends, default=1.0))
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("seconds")
+        axes.set_title(f"{video_id}: annotated above the line, the best {len(best)} detections below")
+        figure.colorbar(colours, ax=axes, label="best tIoU", pad=0.01, aspect=25)
+    return stem.with_name(f"{stem.name}.png")
+
+
+def best_overlap(detection: DetectionRow, actions: Sequence[ActionRow]) -> float:
+    """Return a detection's largest IoU with an action of its class."""
+    start, end, label, _ = detection
+    overlaps = [0.0]
+    for other_start, other_end, other_label in actions:
+        inter = min(end, other_end) - max(start, other_start)
+        if other_label == label and inter > 0:
+            overlaps.append(inter / (max(end, other_end) - min(start, other_start)))
+    return max(overlaps)
+
+
+def _strips(axes: "Axes", place: int, rows: Sequence[ActionRow | DetectionRow], colour: object) -> None:
+    spans = [(row[0], row[1] - row[0]) for row in rows]
+    axes.broken_barh(spans, (place - 0.36, 0.72), facecolors=colour, edgecolors="white", linewidth=0.3)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LETTERS else f"{label[: LETTERS - 1]}…"
