@@ -32,7 +32,9 @@ def fits_table(report: Report) -> Table | None:
     )
     curves = [fit for fit in report.fits.values() if isinstance(fit, Curve)]
     level = f"In brackets: {100 * curves[0].level:g} % intervals. " if curves else ""
-    note = f"{level}RMSE is that of ln(error); held out are the largest {short_name(report.x or '')}"
+    chosen = any(curve.hold_out for curve in curves)
+    held_out = f"; held out are the largest {short_name(report.x or '')}" if chosen else ""
+    note = f"{level}RMSE is that of ln(error){held_out}"
     return Table(name="fits", title="Fitted laws", columns=columns, rows=rows, note=note).without_empty_columns()
 
 

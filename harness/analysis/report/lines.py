@@ -1,8 +1,10 @@
 """The fitted curve of each line: what differs in the horizontal axis only is one line."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from harness.analysis.fits import Curve, Refused, fit_curve
 from harness.analysis.names import short_name
@@ -12,6 +14,7 @@ from harness.analysis.summary import Group, lines
 MOST_FITS = 12
 """Lines that are fitted; a study with more has too many to be read off one figure."""
 Fits = Mapping[str, Curve | Refused]
+Line = Float[np.ndarray, " sizes"]
 
 
 def fit_groups(groups: Sequence[Group], x: str | None) -> Fits:
@@ -53,13 +56,13 @@ def may_be_flat(curve: Curve) -> bool:
     return interval is not None and interval[1] >= 0
 
 
-def map_line(curve: Curve, num_points: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def map_line(curve: Curve, num_points: int = 60) -> tuple[Line, Line]:
     """Return sizes over the measured range and the fitted mAP there, in percent."""
     sizes = np.geomspace(curve.x_min, curve.x_max, num_points)
     return sizes, 100 * (1 - curve.predict(sizes))
 
 
-def map_band(curve: Curve, sizes: np.ndarray, *, of: str) -> tuple[np.ndarray, np.ndarray] | None:
+def map_band(curve: Curve, sizes: Line, *, of: Literal["mean", "trial"]) -> tuple[Line, Line] | None:
     """Return the band of the mean mAP (`of="mean"`) or of one new trial (`of="trial"`), in percent, lower first."""
     band = curve.confidence_band(sizes) if of == "mean" else curve.prediction_band(sizes)
     if band is None:

@@ -105,5 +105,10 @@ def _times(attempts: Sequence[Row]) -> list[Fact]:
         facts.append(("run", f"{min(starts):%Y-%m-%d %H:%M} to {max(ends):%Y-%m-%d %H:%M} UTC"))
     spent = [row["total_seconds"] for row in attempts if row["total_seconds"]]
     if spent:
-        facts.append(("time of all attempts", f"{format_seconds(sum(spent))} in {len(attempts)} attempts"))
+        facts.append(
+            (
+                "time of all attempts",
+                f"{format_seconds(sum(spent))} in {len(attempts):,} attempt{'s'[: len(attempts) != 1]}",
+            )
+        )
     return facts

@@ -38,7 +38,7 @@ def settings_table(report: Report) -> Table:
         (
             *axis_cells(group.values),
             number(len(group.seeds), 0),
-            _score(group, top),
+            _score(group, top if len(groups) > 1 else None),
             amount(group.peak_bytes, unit),
             amount(group.predicted_peak_bytes, unit),
             count(group.params_total),

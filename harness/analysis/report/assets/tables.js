@@ -74,7 +74,8 @@ function update(view) {
 
 function count(view, visible) {
   const place = view.section.querySelector(".count");
-  place.textContent = view.shown.length === view.rows.length ? `${said(view.rows.length)} rows` : `${said(view.shown.length)} of ${said(view.rows.length)} rows`;
+  place.textContent = (view.shown.length === view.rows.length ? "" : `${said(view.shown.length)} of `)
+    + `${said(view.rows.length)} row${view.rows.length === 1 ? "" : "s"}`;
   if (visible < view.shown.length) {
     const more = document.createElement("button");
     more.type = "button";

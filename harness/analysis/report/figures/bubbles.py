@@ -29,9 +29,9 @@ MOST_BUBBLES = 80
 
 
 def bubbles(report: Report) -> Figure | None:
-    """Return the figure, or None when no setting has both a result and a measured peak."""
+    """Return the figure, or None when fewer than two settings have both a result and a measured peak."""
     shown = [group for group in report.scored if group.peak_bytes]
-    if not shown:
+    if len(shown) < 2:
         return None
     unit = report.memory_unit
     of_kinds = kinds(shown, report.by)

@@ -1,7 +1,7 @@
 """mAP against the size that a study scales, one line per setting of the rest, with fitted laws and their bands."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def _law(fit: Curve, colour: str, name: str) -> Trace:
     }
 
 
-def _band(fit: Curve, colour: str, name: str, *, of: str) -> list[Trace]:
+def _band(fit: Curve, colour: str, name: str, *, of: Literal["mean", "trial"]) -> list[Trace]:
     sizes, _ = map_line(fit)
     band = map_band(fit, sizes, of=of)
     if band is None:

@@ -19,7 +19,7 @@ SIDES = {
 """plotly's names for a text's place, and the direction."""
 
 
-MOST_COVERED = 0.12
+MOST_COVERED = 0.03
 """Share of a name that may lie over others; a name that finds no such place is left to hovering."""
 
 
@@ -76,14 +76,17 @@ def place_names(
 
 
 def _on_canvas(spots: Sequence[Spot]) -> list[tuple[float, float, float]]:
-    xs, ys = _scaled([spot.x for spot in spots], NOMINAL_PX[0]), _scaled([spot.y for spot in spots], NOMINAL_PX[1])
+    xs = _scaled([spot.x for spot in spots], NOMINAL_PX[0], margin=0.06)
+    ys = _scaled([spot.y for spot in spots], NOMINAL_PX[1], margin=0.1)
     return [(x, y, spot.radius_px) for x, y, spot in zip(xs, ys, spots, strict=True)]
 
 
-def _scaled(values: Sequence[float], length: float) -> list[float]:
-    """Spread values over an axis as plotly does by itself, with a margin at both ends."""
+def _scaled(values: Sequence[float], length: float, *, margin: float) -> list[float]:
+    """Spread values over an axis about as plotly does by itself, with a margin at both ends."""
     low, high = min(values), max(values)
-    return [length * (0.07 + 0.86 * ((value - low) / (high - low) if high > low else 0.5)) for value in values]
+    return [
+        length * (margin + (1 - 2 * margin) * ((value - low) / (high - low) if high > low else 0.5)) for value in values
+    ]
 
 
 def _box(side: str, point: tuple[float, float, float], width: float) -> _Box:

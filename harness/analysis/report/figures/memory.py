@@ -8,9 +8,9 @@ from harness.analysis.report.gather import Report
 
 
 def predictions(report: Report) -> Figure | None:
-    """Return measured over predicted peaks with the line where they agree, or None when no trial has both."""
+    """Return measured over predicted peaks with the line where they agree, or None for fewer than two trials."""
     rows = compared(report)
-    if not rows:
+    if len(rows) < 2:
         return None
     unit = report.memory_unit
     peaks = [row[name] / unit.factor for row in rows for name in ("peak_bytes", "predicted_peak_bytes")]
@@ -38,9 +38,9 @@ def predictions(report: Report) -> Figure | None:
 
 
 def deviations(report: Report) -> Figure | None:
-    """Return by how many percent the measured peak lies above the predicted one, or None when no trial has both."""
+    """Return by how many percent measured peaks lie above predicted ones, or None for fewer than two trials."""
     rows = compared(report)
-    if not rows:
+    if len(rows) < 2:
         return None
     unit = report.memory_unit
     largest = max(abs(deviation(row)) for row in rows)

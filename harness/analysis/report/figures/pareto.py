@@ -20,13 +20,13 @@ from harness.analysis.report.figures.style import (
 )
 from harness.analysis.report.gather import Report
 
-BESIDE_STEPS = ("bottom right", "top left")
+BESIDE_STEPS = ("bottom right", "top left", "middle left")
 """Where a name does not meet the line: it runs to the right of its point, and up to it from below."""
 
 
 def front(report: Report) -> Figure | None:
-    """Return the figure, or None when no setting has both a result and a measured peak."""
-    if not report.pareto:
+    """Return the figure, or None when fewer than two settings have both a result and a measured peak."""
+    if len(report.pareto) < 2:
         return None
     best = [point for point in report.pareto if point.on_front]
     rest = [point for point in report.pareto if not point.on_front]
