@@ -79,7 +79,7 @@ def measure(
     unknown = sorted(set(metrics) - set(get_args(Metric)))
     if unknown:
         raise ValueError(f"the metric is {unknown[0]}, expected one of {', '.join(get_args(Metric))}")
-    _check_names(truth, detections)
+    check_names(truth, detections)
     drop_flawed = protocol == "opentad"
     if protocol == "thumos14":
         result = evaluate_thumos14(truth.actions, detections, tious, ambiguous=truth.ambiguous, ties=ties)
@@ -101,7 +101,12 @@ def measure(
     )
 
 
-def _check_names(truth: GroundTruth, detections: Mapping[str, Sequence[DetectionRow]]) -> None:
+def check_names(truth: GroundTruth, detections: Mapping[str, Sequence[DetectionRow]]) -> None:
+    """Refuse detections of which none belongs to a video, or none to a class, of the ground truth.
+
+    Raises:
+        ValueError: they go by other names.
+    """
     found = [video_id for video_id, rows in detections.items() if rows]
     if found and not any(video_id in truth.actions for video_id in found):
         raise ValueError(

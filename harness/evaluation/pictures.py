@@ -61,9 +61,8 @@ def picture(stem: Path, *, height_in: float, width_in: float = PAGE_WIDTH_IN) ->
                 figure.savefig(temporary, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
-def value_axis(axes: "Axes", label: str, highest: float) -> None:
-    """Label the vertical axis, with room above the highest value for its number."""
-    axes.set_ylabel(label)
+def value_axis(axes: "Axes", highest: float) -> None:
+    """Begin the vertical axis at 0, with room above the highest value for its number."""
     axes.grid(axis="y")
     axes.set_ylim(0, 1.12 * highest if highest > 0 else 1.0)
     axes.tick_params(axis="x", length=0)

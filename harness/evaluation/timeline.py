@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.evaluation.columns import ActionRow, DetectionRow
-from harness.evaluation.pictures import INK, picture
+from harness.evaluation.pictures import FAINT, INK, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +43,8 @@ def plot_video(
         colours = ScalarMappable(Normalize(0, 1), "viridis")
         for place, label in enumerate(reversed(classes), start=1):
             _strips(axes, place, [row for row in actions if row[2] == label], INK)
+        for start, end, _ in actions:
+            axes.axvspan(start, end, color=FAINT, alpha=0.5, linewidth=0, zorder=0)
         for rank, row in enumerate(best, start=1):
             _strips(axes, -rank, [row], colours.to_rgba(np.array(best_overlap(row, actions))))
         axes.axhline(0, color=INK, linewidth=1.0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.evaluation.detad.by_bin import ByBin
 from harness.evaluation.detad.characteristics import Characteristic
 from harness.evaluation.detad.diagnosis import Diagnosis
 from harness.evaluation.detad.false_positives import KINDS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KIND_COLOURS = ("#009E73", "#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#BBBBBB")
+LINE = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1.5}
 NAMES = {
     "coverage": "coverage",
     "length": "length (s)",
@@ -75,21 +77,16 @@ def _gains(axes: "Axes", gain: Mapping[str, float]) -> None:
 
 
 def _plot_sensitivity(diagnosis: Diagnosis, stem: Path) -> None:
-    by_bin, characteristics = diagnosis.sensitivity, diagnosis.characteristics
     with picture(stem, height_in=2.7) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=(4, 1))
-        _bars(left, by_bin.bins, characteristics)
-        overall = 100 * by_bin.overall
-        left.axhline(overall, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
-        left.annotate(f"all: {overall:.1f}", (1, overall), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                      textcoords="offset points", ha="right", fontsize=7.5)  # fmt: skip
+        left, right = figure.subplots(1, 2, width_ratios=(7, 2))
+        _bars(left, diagnosis.sensitivity, diagnosis.characteristics)
         left.set_title("Sensitivity to what an action is like")
         left.set_ylabel("mAP$_N$ (%)", parse_math=True)
         _ranges(right, diagnosis)
 
 
 def _ranges(axes: "Axes", diagnosis: Diagnosis) -> None:
-    axes.axhline(1.0, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.axhline(1.0, **LINE)
     highest = 1.0
     for place, one in enumerate(diagnosis.characteristics):
         span = diagnosis.sensitivity.relative(one.name)
@@ -103,9 +100,9 @@ def _ranges(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.set_xlim(-0.6, len(diagnosis.characteristics) - 0.4)
     axes.set_ylim(0, 1.15 * highest)
     axes.grid(axis="y")
-    names = [NAMES[one.name].replace(" ", "\n", 1) for one in diagnosis.characteristics]
-    axes.set_xticks(range(len(names)), names)
-    axes.tick_params(axis="x", length=0, labelsize=6.5)
+    names = [NAMES[one.name].split(" (")[0].split(" in ")[0] for one in diagnosis.characteristics]
+    axes.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="x", length=0)
     axes.set_ylabel("bin over all")
     axes.set_title("Range")
 
@@ -113,41 +110,45 @@ def _ranges(axes: "Axes", diagnosis: Diagnosis) -> None:
 def _plot_missed(diagnosis: Diagnosis, stem: Path) -> None:
     with picture(stem, height_in=2.5) as figure:
         axes = figure.subplots()
-        _bars(axes, diagnosis.missed.bins, diagnosis.characteristics)
-        overall = 100 * diagnosis.missed.overall
-        axes.axhline(overall, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
-        axes.annotate(f"all: {overall:.1f}", (1, overall), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                      textcoords="offset points", ha="right", fontsize=7.5)  # fmt: skip
+        _bars(axes, diagnosis.missed, diagnosis.characteristics)
         axes.set_title("Actions that are missed")
         axes.set_ylabel("missed (%)")
 
 
-def _bars(
-    axes: "Axes", bins: Mapping[str, Mapping[str, float | None]], characteristics: Sequence[Characteristic]
-) -> None:
-    """Draw a bar for each bin, with its value on top, the characteristics side by side."""
-    place, ticks, names, highest = 0, [], [], 0.0
+def _bars(axes: "Axes", by_bin: ByBin, characteristics: Sequence[Characteristic]) -> None:
+    """Draw a bar for each bin, with its value on top, and a line at the value of all actions."""
+    ticks: dict[float, str] = {}
+    place = 0
     for one, colour in zip(characteristics, COLOURS, strict=False):
-        first = place
-        for (name, edge), value in zip(one.bins, bins[one.name].values(), strict=True):
-            axes.bar(place, 100 * (value or 0.0), width=0.8, color=colour)
-            text = "-" if value is None else f"{100 * value:.1f}"
-            axes.annotate(text, (place, 100 * (value or 0.0)), xytext=(0, 1.5), textcoords="offset points", ha="center",
-                          fontsize=7)  # fmt: skip
-            highest = max(highest, 100 * (value or 0.0))
-            ticks.append(place)
-            names.append(f"{name}\n{_range(one, edge)}" if one.name in NUMBERED else name)
-            place += 1
-        axes.annotate(NAMES[one.name], ((first + place - 1) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, -2),
+        middle = place + (len(one.bins) - 1) / 2
+        axes.annotate(NAMES[one.name], (middle, 1), xycoords=("data", "axes fraction"), xytext=(0, -2),
                       textcoords="offset points", ha="center", va="top", color=colour, fontweight="bold")  # fmt: skip
+        for (name, edge), value in zip(one.bins, by_bin.bins[one.name].values(), strict=True):
+            _bar(axes, place, value, colour)
+            ticks[place] = f"{name}\n{_range(one, edge)}" if one.name in NUMBERED else name
+            place += 1
         place += 1
-    axes.set_xticks(ticks, names)
-    axes.set_xlim(-0.7, place - 1.3 + 1.2)
-    value_axis(axes, "", 1.12 * highest)
+    axes.set_xticks(list(ticks), list(ticks.values()), fontsize=6.5)
+    # Room on the right for what the line is.
+    axes.set_xlim(-0.7, place - 0.1)
+    known = [value for bins in by_bin.bins.values() for value in bins.values() if value is not None]
+    value_axis(axes, 112 * max(known, default=0.0))
+    overall = 100 * by_bin.overall
+    axes.axhline(overall, **LINE)
+    axes.annotate(f"all: {overall:.1f}", (1, overall), xycoords=("axes fraction", "data"), xytext=(0, 2),
+                  textcoords="offset points", ha="right", fontsize=7.5)  # fmt: skip
+
+
+def _bar(axes: "Axes", place: int, value: float | None, colour: str) -> None:
+    height = 100 * (value or 0.0)
+    axes.bar(place, height, width=0.8, color=colour)
+    text = "none" if value is None else f"{height:.1f}"
+    axes.annotate(text, (place, height), xytext=(0, 2.5), textcoords="offset points", ha="center", fontsize=7,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.1})  # fmt: skip
 
 
 def _range(one: Characteristic, edge: float) -> str:
     if not np.isinf(edge):
-        return f"≤ {edge:g}"
+        return f"≤{edge:g}".replace("≤0.", "≤.")
     below = [other for _, other in one.bins if not np.isinf(other)]
-    return f"> {below[-1]:g}" if below else "all"
+    return f">{below[-1]:g}" if below else "all"
