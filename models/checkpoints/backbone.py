@@ -30,6 +30,8 @@ def load_backbone(backbone: Backbone, path: Path) -> None:
     """
     config: BackboneConfig = backbone.config  # type: ignore[assignment]
     tensors = backbone_part(read_contents(path).tensors)
+    if not tensors:
+        raise ValueError(f"{path} holds no backbone, only what trained beside one; expected weights of {config.name}")
     found = recognise(tensors)
     if found is None:
         raise ValueError(f"{path} does not fit {config.name}: {unrecognised(tensors)}")

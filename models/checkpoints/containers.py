@@ -93,8 +93,8 @@ def _mapping(path: Path, found: object) -> Mapping[object, object]:
 def _checked(path: Path, name: object, value: object) -> tuple[str, Tensor]:
     if not isinstance(name, str) or not isinstance(value, Tensor):
         raise ValueError(f"{path} holds {_describe(value)} under {name!r}, expected a tensor under a name")
-    if value.layout != torch.strided or value.is_quantized:
-        raise ValueError(f"{path} holds a sparse or quantised tensor under {name!r}, expected a plain one")
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise ValueError(f"{path} holds a sparse, quantised or empty tensor under {name!r}, expected a plain one")
     return name, value.detach()
 
 

@@ -41,7 +41,7 @@ class DetectorFound:
     setting: str
     """Data set whose published head has these sizes and classes; empty: none."""
     tunings: tuple[Tuning, ...]
-    """What may have trained: a file of all weights does not tell `full` from `frozen`."""
+    """What may have trained: a file of all weights does not tell what of them was frozen."""
     backbones: tuple[str, ...]
     """Named backbones that fit; a training checkpoint without frozen weights may fit several."""
 
@@ -113,7 +113,11 @@ def _tunings(contents: Contents, backbone: BackboneConfig, adapter: AdapterConfi
     has_backbone = bool(backbone_part(contents.tensors))
     training = contents.container in ("trainable", "ema")
     if adapter is not None:
-        return ("full",) if training and has_backbone else ("adapter",)
+        if training and has_backbone:
+            return ("full",)
+        # OpenTAD trains nothing else where it has adapters, and no gradient passes those beside the backbone.
+        alone = training or is_opentad(contents.tensors) or adapter.placement == "outside"
+        return ("adapter",) if alone else ("adapter", "full")
     if training:
         return ("full",) if has_backbone else ("frozen",)
     return ("full", "frozen")

@@ -105,4 +105,4 @@ def _numbers(value: Tensor, wanted: Tensor) -> bool:
     """Whether the values are finite; a weight stored as integers is no weight, a counter may be."""
     if wanted.is_floating_point() and wanted.dim() and not value.is_floating_point():
         return False
-    return bool(torch.isfinite(value).all())
+    return value.is_meta or bool(torch.isfinite(value).all())

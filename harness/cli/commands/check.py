@@ -20,6 +20,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declare the command and its options."""
     parser = commands.add_parser(
         "check",
+        allow_abbrev=False,
         help="say what a file of weights is and whether it can be used",
         description="Say what a file of weights is, which backbone or detector it fits, what it lacks and which of its "
         "tensors are left out and why. Exit code 0: it can be used. Files are read as data; one that could run code is "

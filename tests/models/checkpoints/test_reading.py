@@ -284,6 +284,7 @@ def test_an_archive_of_something_else_is_a_clear_error(tmp_path: Path) -> None:
         {"module": {"a": 1}},
         {1: torch.ones(1)},
         {"a": torch.eye(3).to_sparse()},
+        {"a": torch.ones(3, device="meta")},
         {"epoch": 3, "args": argparse.Namespace()},
     ],
 )
