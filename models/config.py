@@ -413,12 +413,15 @@ class TriDetConfig:
     kind: Literal["tridet"] = "tridet"
     width: int = 512
     """Channels of the pyramid."""
+    head_width: int | None = None
+    """Channels of the towers; None: as wide as the pyramid (ActivityNet: 512 on a pyramid of 256)."""
     embed_layers: int = 2
     stem_layers: int = 2
     levels: int = 6
     """Pyramid levels, each half the length of the one below; level 0 has the window's feature length."""
     sgp_window: int = 1
-    """Kernel of the instant branch of the pyramid's SGP blocks, in cells; odd."""
+    """Kernel of the near convolution and its gate in the halving blocks, in cells (w of the paper); odd. The stem's is
+    1."""
     sgp_ratio: float = 5.0
     """How much wider the window branch's kernel is (k of the paper)."""
     sgp_hidden: int = 768
@@ -449,14 +452,19 @@ class TriDetConfig:
     position_embedding: bool = False
     """Add ActionFormer's table of sinusoids before the stem (ActivityNet)."""
     masking: Masking = "opentad"
-    """`opentad` lets padding reach valid cells where the published code does (the blocks' global mean, their MLP, the
-    neck's norm); `strict` masks there too."""
+    """`opentad` lets padding reach valid cells where the published code does (pooling, the blocks' convolutions, mean
+    and group norm, the neck's norm, boundary logits); `strict` masks there too."""
 
     def __post_init__(self) -> None:
         """Refuse sizes no head can have."""
         sizes = ("width", "embed_layers", "levels", "sgp_window", "sgp_ratio", "sgp_hidden", "bins", "boundary_kernel")
         _positive(self, *sizes, "first_range", prefix="model.head")
         _share(self, "path_dropout", "label_smoothing", prefix="model.head")
+        for name in ("input_noise", "sgp_init", "iou_power"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"model.head.{name} is {getattr(self, name)}, expected at least 0")
+        if self.head_width is not None and self.head_width < 1:
+            raise ValueError(f"model.head.head_width is {self.head_width}, expected at least 1 or none")
         for name in ("sgp_window", "boundary_kernel"):
             if getattr(self, name) % 2 == 0:
                 raise ValueError(f"model.head.{name} is {getattr(self, name)}, expected an odd number of cells")

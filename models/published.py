@@ -45,6 +45,7 @@ TRIDET = {
     "thumos14": TriDetConfig(input_noise=5e-4),
     "activitynet": TriDetConfig(
         width=256,
+        head_width=512,
         sgp_window=15,
         sgp_ratio=1.3,
         sgp_hidden=2048,

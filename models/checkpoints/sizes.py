@@ -31,7 +31,9 @@ PUBLISHED: dict[str, dict[str, HeadConfig]] = {
 _PYRAMID = ("width", "embed_layers", "stem_layers", "levels")
 TOLD = {
     "actionformer": _PYRAMID,
-    "tridet": (*_PYRAMID, "sgp_window", "sgp_ratio", "sgp_hidden", "downsampling", "bins", "boundary_kernel"),
+    "tridet": (
+        *(*_PYRAMID, "head_width", "sgp_window", "sgp_ratio", "sgp_hidden", "downsampling", "bins", "boundary_kernel"),
+    ),
     "gtad": ("graph_width", "map_width", "map_hidden", "map_kernel", "roi_bins", "context_bins", "class_agnostic"),
 }
 """What shapes tell of a head's config, by its `kind`."""
@@ -113,9 +115,11 @@ def _head_sizes(head: Shapes) -> tuple[HeadConfig, int]:
 def _tridet(head: Shapes, pyramid: Mapping[str, Any]) -> TriDetConfig:
     blocks = [f"pyramid.{part}.0." for part in ("stem", "branch") if _count(head, f"pyramid.{part}")]
     kernels = [(head[f"{block}near.weight"].shape[2], head[f"{block}far.weight"].shape[2]) for block in blocks]
+    towers = head["classification.out.weight"].shape[1]
     ratios = (r for r in RATIOS if all(far_kernel(near, r) == far for near, far in kernels))
     return TriDetConfig(
         **pyramid,
+        head_width=None if towers == pyramid["width"] else towers,
         sgp_window=kernels[-1][0],
         sgp_ratio=next(ratios, TriDetConfig.sgp_ratio),
         sgp_hidden=head[f"{blocks[-1]}mlp.0.weight"].shape[0],

@@ -23,6 +23,7 @@ from models.losses import diou_loss, sigmoid_focal_loss
 from models.positions import sinusoid_table
 from models.precision import at_least_float32
 
+
 @dataclass(frozen=True)
 class Predictions:
     """What the network says at every point."""

@@ -79,9 +79,7 @@ def padded_length(length: int, config: TriDetConfig) -> int:
 class TriDetHead(Head):
     """Pyramid, norms, four towers, and their losses."""
 
-    def __init__(
-        self, config: TriDetConfig, *, channels: int, num_classes: int, length: int, hidden: int | None = None
-    ) -> None:
+    def __init__(self, config: TriDetConfig, *, channels: int, num_classes: int, length: int) -> None:
         """Build the head.
 
         Args:
@@ -89,10 +87,10 @@ class TriDetHead(Head):
             channels: channels of the incoming features.
             num_classes: classes, without a background.
             length: feature cells per window, for which a position table is built (if there is one).
-            hidden: channels of the towers; None: as wide as the pyramid.
         """
         super().__init__()
-        self.config, self.num_classes, width = config, num_classes, config.width
+        self.config, self.num_classes = config, num_classes
+        width, hidden = config.width, config.head_width
         positions = None
         if config.position_embedding:
             positions = sinusoid_table(padded_length(length, config), width) / math.sqrt(width)

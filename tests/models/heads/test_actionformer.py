@@ -72,7 +72,17 @@ def test_the_published_settings_are_the_ones_of_the_facts() -> None:
     assert ACTIONFORMER_CLASSES.width == 512
 
 
-@pytest.mark.parametrize(("name", "length", "padded"), [("thumos14", 768, 768), ("ego4d", 1800, 2048), ("epic_verb", 768, 768), ("activitynet", 192, 192), ("charades", 512, 512), ("thumos14", 769, 800)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "length", "padded"),
+    [
+        ("thumos14", 768, 768),
+        ("thumos14", 769, 800),
+        ("ego4d", 1800, 2048),
+        ("epic_verb", 768, 768),
+        ("activitynet", 192, 192),
+        ("charades", 512, 512),
+    ],
+)
 def test_sequences_are_padded_as_published(name: str, length: int, padded: int) -> None:
     assert padded_length(length, ACTIONFORMER[name]) == padded
 

@@ -36,7 +36,7 @@ def test_parameter_counts_are_opentads(name: str, thumos: int, activitynet: int)
     with torch.device("meta"):
         first = head(TRIDET["thumos14"], channels=width, num_classes=20, length=768)
         # OpenTAD's ActivityNet config narrows the pyramid to 256 channels and leaves the towers at 512.
-        second = head(TRIDET["activitynet"], channels=width, num_classes=1, length=192, hidden=512)
+        second = head(TRIDET["activitynet"], channels=width, num_classes=1, length=192)
     assert (count(first), count(second)) == (thumos, activitynet)
 
 
@@ -47,8 +47,8 @@ def test_parameter_counts_of_other_settings_are_opentads() -> None:
         mean = head(replace(TRIDET["thumos14"], downsampling="avg"), channels=384, num_classes=20, length=768)
         point = head(replace(TRIDET["thumos14"], boundary_kernel=1), channels=384, num_classes=20, length=768)
         i3d = head(TRIDET["thumos14"], channels=2048, num_classes=20, length=2304)
-        tsp = head(TRIDET["activitynet"], channels=512, num_classes=1, length=768, hidden=512)
-        narrow = head(TRIDET["activitynet"], channels=384, num_classes=1, length=192)
+        tsp = head(TRIDET["activitynet"], channels=512, num_classes=1, length=768)
+        narrow = head(replace(TRIDET["activitynet"], head_width=None), channels=384, num_classes=1, length=192)
     counts = [count(network) for network in (noun, verb, mean, point, i3d, tsp, narrow)]
     assert counts == [17_505_175, 16_628_043, 14_746_980, 11_295_588, 15_989_604, 12_811_555, 9_541_155]
 

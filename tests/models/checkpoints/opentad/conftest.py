@@ -49,12 +49,12 @@ def blocks(levels: int) -> Iterator[str]:
     yield from (f"projection.branch.{i}" for i in range(levels - 1))
 
 
-def towers(outputs: Mapping[str, int], width: int, levels: int) -> Shapes:
-    """`AnchorFreeHead` with two convolutions per tower."""
+def towers(outputs: Mapping[str, int], width: int, levels: int, channels: int | None = None) -> Shapes:
+    """`AnchorFreeHead` with two convolutions per tower, `width` wide (`feat_channels`), on a pyramid of `channels`."""
     shapes: Shapes = {"rpn_head.loss_normalizer": ()}
     for name, number in outputs.items():
         for i in range(2):
-            shapes |= conv_module(f"rpn_head.{name}_convs.{i}", width, width)
+            shapes |= conv_module(f"rpn_head.{name}_convs.{i}", width if i else channels or width, width)
         shapes |= layer(f"rpn_head.{name}_head", number, width, 3)
     return shapes | {f"rpn_head.scale.{level}.scale": () for level in range(levels)}
 
@@ -87,7 +87,7 @@ def tridet_shapes(channels: int, config: TriDetConfig, classes: int, wide: tuple
             shapes |= {f"{block}.drop_path_{branch}.scale": (1, width, 1) for branch in ("out", "mlp")}
             shapes |= layer(f"{block}.downsample.1", width, width, 1) if config.downsampling == "avg" else {}
     outputs = {"cls": classes, "reg": 2 * (config.bins + 1), "cls_start": classes, "cls_end": classes}
-    return shapes | towers(outputs, width, config.levels)
+    return shapes | towers(outputs, config.head_width or width, config.levels, width)
 
 
 def gtad_shapes(channels: int, config: GTADConfig) -> Shapes:
