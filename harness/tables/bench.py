@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pyarrow as pa
 from harness.config import TrialConfig, flatten
 from harness.tables.compaction import compact, write_part
 from harness.tables.query import load
-from harness.tables.schema import TRIALS
+from harness.tables.schema import CORE, TRIALS
 from harness.tables.select import sql
 from harness.tables.single import encode_single
 from harness.tables.storage import place_of
@@ -69,38 +68,49 @@ def measure(rows: int, files: int, repeats: int) -> Iterator[Measurement]:
 
 
 def example_rows(count: int) -> pa.Table:
-    """Return finished trials of one config that differ in frames, resolution, seed and what was measured."""
+    """Return finished trials of one config that differ in frames, resolution, seed and all that was measured."""
     random = np.random.default_rng(0)
     config = TrialConfig(model=DetectorConfig(backbone=VIDEOMAE["videomae-s"], adapter=AdapterConfig()))
-    began = datetime(2026, 1, 1, tzinfo=UTC)
-    ended = pa.array(np.datetime64(began.replace(tzinfo=None), "us") + np.arange(count) * np.timedelta64(1, "m"))
-    numbers = np.arange(count)
+    ended = np.datetime64("2026-01-01", "us") + np.arange(count) * np.timedelta64(1, "m")
     columns: dict[str, Any] = {
-        "trial": pa.array([f"trial {number}" for number in numbers]),
-        "digest": pa.array([f"{number:016x}" for number in numbers]),
-        "seed": numbers % 5,
-        "map_avg": random.uniform(size=count),
-        "peak_bytes": random.integers(10**9, 10**11, count),
+        "trial": [f"trial {number}" for number in range(count)],
+        "digest": [f"{number:016x}" for number in range(count)],
+        "seed": np.arange(count) % 5,
+        "map_at": _maps([f"0.{tenth}" for tenth in range(3, 8)], count, random),
+        "ap": _maps([f"class {number}" for number in range(20)], count, random),
         "data.window.frames": random.choice([128, 256, 512, 768], count),
         "data.window.resolution": random.choice([96, 128, 160, 224], count),
-        "ended_utc": ended.cast(pa.timestamp("us", "UTC")),
+        "training.adapter_lr": random.uniform(1e-5, 1e-3, count),
+        "started_utc": pa.array(ended - np.timedelta64(1, "h")),
+        "ended_utc": pa.array(ended),
     }
+    for column in CORE:
+        if column.type == pa.float64():
+            columns[column.name] = random.uniform(size=count)
+        elif column.unit == "bytes":
+            columns[column.name] = random.integers(10**9, 10**11, count)
     constant = {
         **{"study": "bench", "attempt": 1, "state": "finished", "memory_source": "cuda_allocator", "git_dirty": False},
-        **{"map_at": [(f"0.{tenth}", 0.5) for tenth in range(3, 8)], "ap": [(f"class {n}", 0.5) for n in range(20)]},
         **{"versions": [("python", "3.11.7"), ("torch", "2.15.0"), ("ray", "2.60.0")], "argv": ["scale_frames.py"]},
-        **{"started_utc": began - timedelta(hours=1), "model.adapter": "tia", "device_name": "NVIDIA A100-SXM4-80GB"},
-        **flatten(config),
+        **{"model.adapter": "tia", "device_name": "NVIDIA A100-SXM4-80GB", **flatten(config)},
     }
     return pa.table([_column(field, columns, constant, count) for field in TRIALS], schema=TRIALS)
 
 
+def _maps(keys: Sequence[str], count: int, random: np.random.Generator) -> pa.Array:
+    starts = pa.array(np.arange(count + 1) * len(keys), pa.int32())
+    return pa.MapArray.from_arrays(
+        starts, pa.array(list(keys) * count), pa.array(random.uniform(size=len(keys) * count))
+    )
+
+
 def write_singles(folder: Path, table: pa.Table) -> None:
-    """Write each row as the file that its trial would have left (without waiting for the disk each time)."""
+    """Write each row as the file that its trial would have left, and wait for the disk once and not each time."""
     folder.mkdir(parents=True)
     for number in range(len(table)):
         row = own_columns(table.slice(number, 1))
         (folder / f"{number:016x}-1.parquet").write_bytes(encode_single(row))
+    os.sync()
 
 
 def _column(field: pa.Field, columns: dict[str, Any], constant: dict[str, Any], count: int) -> pa.Array:

@@ -22,7 +22,7 @@ LARGE_BYTES = 1 << 20
 """From this size on a file is decoded by several threads, column by column."""
 LOCAL_THREADS = 2
 """More of them wait for each other: half of the work on a small file is Python's."""
-FILES_PER_TASK = 32
+FILES_PER_TASK = 64
 
 
 class Skipped(NamedTuple):
@@ -52,34 +52,39 @@ class _Part(NamedTuple):
     rows: tuple[int, ...]
 
 
+class _Batch(NamedTuple):
+    """What one task read."""
+
+    parts: tuple[_Part, ...]
+    skipped: tuple[Skipped, ...]
+    vanished: tuple[Place, ...]
+
+
 def gather(files: Sequence[Found], schema: pa.Schema, required: Sequence[str]) -> Gathered:
     """Read files into one table: the columns of `schema` in its order, then those that only files have.
 
     Columns that a file lacks are null in its rows. A file without a `required` column is not one of ours.
     """
-    tables: list[tuple[Place, pa.Table]] = []
-    skipped: list[Skipped] = []
-    vanished: list[Place] = []
-    for found, outcome in zip(files, _read_all(files), strict=True):
-        if isinstance(outcome, pa.Table):
-            tables.append((found.place, outcome))
-        elif outcome is None:
-            vanished.append(found.place)
-        else:
-            skipped.append(Skipped(found.place.shown, outcome))
+    batches = _read_all(files)
+    skipped = [entry for batch in batches for entry in batch.skipped]
     parts: list[_Part] = []
     further = pa.schema([])
-    for part in _by_schema(tables):
+    for part in _by_schema([part for batch in batches for part in batch.parts]):
         try:
             _check(part.table.schema, required)
             table, further = _conform(part.table, schema, further)
             parts.append(part._replace(table=table))
         except (pa.ArrowException, ValueError) as error:
             skipped.extend(Skipped(file.shown, first_line(error)) for file in part.files)
-    table = _stacked([part.table for part in parts], schema, further)
-    used = tuple(file for part in parts for file in part.files)
-    rows = [count for part in parts for count in part.rows]
-    return Gathered(table, np.repeat(np.arange(len(used)), rows), used, tuple(skipped), tuple(vanished))
+    return Gathered(
+        table=_stacked([part.table for part in parts], schema, further),
+        file_of_row=np.repeat(
+            np.arange(sum(len(part.files) for part in parts)), [n for part in parts for n in part.rows]
+        ),
+        used=tuple(file for part in parts for file in part.files),
+        skipped=tuple(skipped),
+        vanished=tuple(file for batch in batches for file in batch.vanished),
+    )
 
 
 def first_line(error: BaseException | str) -> str:
@@ -88,41 +93,46 @@ def first_line(error: BaseException | str) -> str:
     return next((line for line in lines if line), "" if isinstance(error, str) else type(error).__name__)
 
 
-def _read_all(files: Sequence[Found]) -> Iterator[pa.Table | str | None]:
-    """Yield for each file its table, the reason why it cannot be used, or None when it is gone."""
+def _read_all(files: Sequence[Found]) -> list[_Batch]:
     if not files:
-        return
+        return []
     threads = LOCAL_THREADS if files[0].place.is_local else REMOTE_THREADS
-    size = FILES_PER_TASK if len(files) > FILES_PER_TASK * threads else 1
+    size = min(FILES_PER_TASK, -(-len(files) // threads))
     with ThreadPoolExecutor(threads) as pool:
-        for outcomes in pool.map(_read_some, (files[start : start + size] for start in range(0, len(files), size))):
-            yield from outcomes
+        return list(pool.map(_read_some, (files[start : start + size] for start in range(0, len(files), size))))
 
 
-def _read_some(files: Sequence[Found]) -> list[pa.Table | str | None]:
-    return [_read(found) for found in files]
+def _read_some(files: Sequence[Found]) -> _Batch:
+    """Read files and put those of one schema together at once, so that few small objects are alive at a time."""
+    parts: list[_Part] = []
+    skipped: list[Skipped] = []
+    vanished: list[Place] = []
+    for place, _, size in files:
+        try:
+            table = decode(read_bytes(place), use_threads=size > LARGE_BYTES)
+            parts.append(_Part(table, (place,), (len(table),)))
+        except FileNotFoundError:
+            vanished.append(place)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            skipped.append(Skipped(place.shown, first_line(error)))
+    return _Batch(tuple(_by_schema(parts)), tuple(skipped), tuple(vanished))
 
 
-def _read(found: Found) -> pa.Table | str | None:
-    try:
-        return decode(read_bytes(found.place), use_threads=found.size > LARGE_BYTES)
-    except FileNotFoundError:
-        return None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return first_line(error)
-
-
-def _by_schema(tables: Sequence[tuple[Place, pa.Table]]) -> Iterator[_Part]:
-    groups: list[tuple[pa.Schema, list[tuple[Place, pa.Table]]]] = []
-    for file, table in tables:
-        group = next((members for schema, members in groups if schema.equals(table.schema, check_metadata=True)), None)
+def _by_schema(parts: Sequence[_Part]) -> Iterator[_Part]:
+    groups: list[list[_Part]] = []
+    for part in parts:
+        schema = part.table.schema
+        group = next((group for group in groups if group[0].table.schema.equals(schema, check_metadata=True)), None)
         if group is None:
-            group = []
-            groups.append((table.schema, group))
-        group.append((file, table))
-    for _, group in groups:
-        files, parts = zip(*group, strict=True)
-        yield _Part(pa.concat_tables(parts).combine_chunks(), files, tuple(len(part) for part in parts))
+            groups.append([part])
+        else:
+            group.append(part)
+    for group in groups:
+        yield _Part(
+            pa.concat_tables([part.table for part in group]).combine_chunks(),
+            tuple(file for part in group for file in part.files),
+            tuple(count for part in group for count in part.rows),
+        )
 
 
 def _check(schema: pa.Schema, required: Sequence[str]) -> None:

@@ -23,6 +23,8 @@ OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 """File systems in which a put replaces the whole object at once."""
 REMOTE_THREADS = 32
 """Requests under way at a time where each waits for a network."""
+DELETE_THREADS = 16
+"""Files that are deleted at a time; each waits, for a network or for the disk's journal."""
 
 
 class TableUnwritable(OSError):
@@ -151,9 +153,7 @@ def write_bytes(file: Place, data: pa.Buffer | bytes) -> None:
 
 def delete(files: Sequence[Place]) -> None:
     """Delete files; those that are gone already are no error."""
-    if not files:
-        return
-    with ThreadPoolExecutor(1 if files[0].is_local else REMOTE_THREADS) as pool:
+    with ThreadPoolExecutor(DELETE_THREADS) as pool:
         list(pool.map(_delete, files))
 
 
