@@ -21,7 +21,6 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from models.precision import at_least_float32
@@ -96,9 +95,8 @@ class _SparseProduct(torch.autograd.Function):
         return _sum_rows(table, *rows)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _sum_rows(gradient, *ctx.transposed), None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        return _sum_rows(grad_outputs[0], *ctx.transposed), None, None
 
 
 def _sum_rows(

@@ -69,9 +69,7 @@ class GraphBlock(nn.Module):
             nn.Conv2d(width, channels, 1),
         )
 
-    def forward(
-        self, cells: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"] | None = None
-    ) -> Float[Tensor, "b c t"]:
+    def forward(self, cells: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b c t"]:
         """Return as many cells; with a mask, those that do not exist are zero."""
         hidden = self.temporal[:2](cells)
         if mask is not None:

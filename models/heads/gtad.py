@@ -37,8 +37,12 @@ from models.precision import at_least_float32
 INPUT_GROUPS = 4
 MAP_CONVS = 3
 BOUNDARY_OVERLAP = 0.5
+"""A cell is a start or end if more than this share of it lies near one, as in the paper and its code.
+
+OpenTAD holds cells as integers and so rounds the share down: there, only cells that lie near one entirely count.
+"""
 ACTION_OVERLAP = 0.9
-"""A cell is a boundary, and a proposal an action, if they overlap more than this."""
+"""A proposal is an action if its IoU with one is more than this."""
 REGRESSION_WEIGHT = 5.0
 
 

@@ -71,7 +71,7 @@ def boundary_targets(
 def boundary_candidates(
     probability: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"], forced: Bool[Tensor, "b t"]
 ) -> Bool[Tensor, "b t"]:
-    """Return the cells where a proposal may start (or end): local peaks, what exceeds half the maximum, and `forced`."""
+    """Return where a proposal may start (or end): local peaks, cells over half of the maximum, and `forced` ones."""
     probability = probability.masked_fill(~mask, 0.0)
     peak = probability == F.max_pool1d(probability, 3, stride=1, padding=1)
     high = probability > probability.amax(dim=1, keepdim=True) / 2
