@@ -15,7 +15,7 @@ from harness.analysis.fits.least_squares import minimise
 from harness.analysis.fits.points import Numbers, Points, points
 from harness.analysis.fits.profile import profile_intervals
 from harness.analysis.fits.refusal import Refused
-from harness.analysis.fits.resampling import choose_method, draw, why_not
+from harness.analysis.fits.resampling import choose_method, draw, pooled_variance, why_not
 from harness.analysis.fits.search import Fit, box
 
 MOST_FAILED = 0.1
@@ -164,13 +164,13 @@ def _resample(law: Form, data: Points, fit: Fit, method: str, how: _How, num: in
     better = found[1].cost < found[0].cost
     theta = np.where(better[:, None], found[1].theta, found[0].theta)
     distinct = np.array([len(np.unique(data.x[weight > 0])) for weight in drawn.weights])
-    usable = (distinct > law.num_parameters - (law.name == "m1")) & np.isfinite(np.minimum(found[0].cost, found[1].cost))
+    usable = (distinct > law.num_parameters - (law.name == "m1")) & np.isfinite(
+        np.minimum(found[0].cost, found[1].cost)
+    )
     return Resampled(law=law, theta=theta[usable], noise=drawn.noise[usable]), int(num - usable.sum())
 
 
-def _other_forms(
-    choice: Choice, laws: Mapping[str, Form], data: Points, method: str, how: _How
-) -> list[Resampled]:
+def _other_forms(choice: Choice, laws: Mapping[str, Form], data: Points, method: str, how: _How) -> list[Resampled]:
     """Return resamples of the forms that were not chosen, so many that their shares of all are those of `_shares`."""
     shares, found = _shares(choice), []
     for name, share in shares.items():
@@ -191,14 +191,17 @@ def _shares(choice: Choice) -> dict[str, float]:
 def _intervals(
     law: Form, data: Points, fit: Fit, resampled: Resampled, method: str, level: float
 ) -> dict[str, tuple[float, float]]:
+    """Return percentile intervals, and profile intervals where trials have one spread and one inner parameter tells."""
     tail = (1 - level) / 2
     found: dict[str, tuple[float, float]] = {}
     for name, sample in law.natural(resampled.theta, data.centre).items():
         low, high = np.quantile(sample, [tail, 1 - tail])
         if high > low:
             found[name] = (float(low), float(high))
-    if method == "residuals":
-        found |= profile_intervals(law, data, data.centre, fit, level)
+    fitted = law.curve(fit.theta[None], (np.log(data.x) - data.centre)[None])[0][0]
+    variance = pooled_variance(data, fitted, law.num_parameters, method)
+    if variance is not None:
+        found |= profile_intervals(law, data, fit, level, *variance)
     return found
 
 

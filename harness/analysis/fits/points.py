@@ -1,0 +1,78 @@
+"""The points of a curve: single trials, checked, in logarithms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+Numbers = Sequence[int | float] | np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Points:
+    """Single trials: a size x and a loss-like y each, both above 0."""
+
+    x: Float[np.ndarray, " trials"]
+    y: Float[np.ndarray, " trials"]
+    seeds: Sequence[object] | None
+    x_name: str
+    y_name: str
+
+    @property
+    def log_y(self) -> np.ndarray:
+        """Return ln y."""
+        return np.log(self.y)
+
+    @property
+    def centre(self) -> float:
+        """Return the mean of ln x, by which x is scaled in fits."""
+        return float(np.log(self.x).mean())
+
+    @property
+    def distinct(self) -> np.ndarray:
+        """Return the distinct x, ascending."""
+        return np.unique(self.x)
+
+    @property
+    def slope(self) -> float:
+        """Return the slope of the least-squares line through ln y over ln x."""
+        z = np.log(self.x) - self.centre
+        return float(z @ self.log_y / (z @ z))
+
+    def members(self) -> list[np.ndarray]:
+        """Return the trials at each distinct x."""
+        return [np.flatnonzero(self.x == size) for size in self.distinct]
+
+    def take(self, chosen: np.ndarray) -> "Points":
+        """Return some of the trials."""
+        seeds = None if self.seeds is None else [self.seeds[index] for index in np.arange(len(self.x))[chosen]]
+        return Points(x=self.x[chosen], y=self.y[chosen], seeds=seeds, x_name=self.x_name, y_name=self.y_name)
+
+
+def points(x: Numbers, y: Numbers, *, seeds: Sequence[object] | None, x_name: str, y_name: str) -> Points:
+    """Return checked points.
+
+    Raises:
+        ValueError: numbers out of range, not as many of each, or a seed twice at one x.
+    """
+    sizes, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if sizes.shape != values.shape or sizes.ndim != 1:
+        raise ValueError(f"{sizes.size} values of {x_name} and {values.size} of {y_name}, expected as many of each")
+    for name, numbers in ((x_name, sizes), (y_name, values)):
+        wrong = numbers[~(np.isfinite(numbers) & (numbers > 0))]
+        if len(wrong):
+            raise ValueError(f"{name} is {wrong[0]:g} somewhere, expected finite numbers above 0")
+    if seeds is not None:
+        _check_seeds(sizes, seeds, x_name)
+    return Points(x=sizes, y=values, seeds=seeds, x_name=x_name, y_name=y_name)
+
+
+def _check_seeds(sizes: np.ndarray, seeds: Sequence[object], x_name: str) -> None:
+    if len(seeds) != len(sizes):
+        raise ValueError(f"{len(seeds)} seeds for {len(sizes)} trials, expected one each")
+    seen: set[tuple[float, object]] = set()
+    for size, seed in zip(sizes.tolist(), seeds, strict=True):
+        if (size, seed) in seen:
+            raise ValueError(f"two trials with seed {seed} at {x_name} {size:g}, expected one; split them into lines")
+        seen.add((size, seed))
