@@ -7,7 +7,7 @@ offset). Shared by the heads that predict one segment per point.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from models.config import ActionFormerConfig, TriDetConfig
