@@ -83,7 +83,8 @@ def _backbone(contents: Contents, found: Recognised, wanted: str | None) -> Iden
         trouble = f"it looks like {layout.name}, expected weights of {BACKBONES[wanted].kind}"
         return replace(known, problem=trouble)
     fits = fits_of(found)
-    nearest = wanted or min(fits, key=lambda name: fits[name].distance)
+    # A file that was cut or extended is nearest to the size it was, whose other tensors have the right shapes.
+    nearest = wanted or min(fits, key=lambda name: (len(fits[name].misshapen), fits[name].distance))
     translated = layout.translate(found.tensors, BACKBONES[nearest])
     trouble = problem(shapes_of(BACKBONES[nearest]), translated)
     return replace(

@@ -27,6 +27,7 @@ PRETRAINING = (
     "a pre-training file (it learned to fill in pixels): published detectors start from weights that were fine-tuned "
     "on Kinetics afterwards"
 )
+SETTINGS = "its config.json is not read: the number of heads and the norms' epsilon are the published network's"
 TABLE_ERROR = 1e-2
 """Rounding to bfloat16 moves a sine by 0.004; learned positions differ from the table by about 1."""
 
@@ -168,13 +169,14 @@ LAYOUTS = (
         family="videomae",
         recognise=_holding(HF_MARK, r"decoder\..*"),
         translate=_transformers,
-        note=PRETRAINING,
+        note=f"{PRETRAINING}; {SETTINGS}",
     ),
     Layout(
         name="VideoMAE as Hugging Face transformers name it",
         family="videomae",
         recognise=_holding(HF_MARK),
         translate=_transformers,
+        note=SETTINGS,
     ),
 )
 """Every public layout of a VideoMAE network, and our own; the more particular ones first."""

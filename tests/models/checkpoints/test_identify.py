@@ -39,6 +39,7 @@ def test_every_layout_is_named_and_fits_its_backbone(tmp_path: Path, videomae_fi
     assert (found.num_tensors, found.dtypes, found.container) == (len(tensors), ("float32",), "")
     assert found.num_values == sum(value.numel() for value in tensors.values())
     assert ("pre-training file" in found.note) == ("pretraining" in layout)
+    assert ("config.json is not read" in found.note) == ("transformers" in layout)
     torch.save(tensors, tmp_path / "w.pth")
     assert identify(tmp_path / "w.pth") == found
 
@@ -110,6 +111,9 @@ def test_a_wanted_backbone_decides(videomae_files: Makers) -> None:
 
 
 def test_a_size_without_a_name_is_compared_with_the_nearest(videomae_files: Makers) -> None:
+    with torch.device("meta"):
+        giant = build_backbone(replace(VIDEOMAE["videomae-g"], depth=3)).state_dict()
+    assert identify(giant).nearest == "videomae-g"
     found = identify(videomae_files["authors"](replace(TINY, depth=3)))
     assert (found.nearest, found.backbones) == ("videomae-tiny", ())
     assert "it lacks blocks.3.norm1.weight" in found.problem
