@@ -492,6 +492,9 @@ class GTADConfig:
     """Nearest cells in feature space that a graph edge joins."""
     map_kernel: int = 3
     """Kernel of the proposal map's convolutions: 3 for THUMOS14, 1 for ActivityNet."""
+    boundary_overlap: float = 0.5
+    """A cell is a boundary if more than this share of it lies near an action's start or end. OpenTAD rounds that share
+    down, so that only wholly covered cells are: 0.999 trains as it does."""
     class_agnostic: bool = False
     """One actionness per proposal, as published: class names must come from an external classifier. False gives the
     classification map one channel per class."""
@@ -504,6 +507,7 @@ class GTADConfig:
         """Refuse sizes no head can have."""
         sizes = ("graph_width", "map_width", "map_hidden", "longest", "roi_bins", "context_bins", "neighbours")
         _positive(self, *sizes, "map_kernel", prefix="model.head")
+        _share(self, "boundary_overlap", prefix="model.head")
         if self.graph_width % 4:
             raise ValueError(
                 f"model.head.graph_width is {self.graph_width}, expected a multiple of its first convolution's 4 groups"

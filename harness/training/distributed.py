@@ -37,11 +37,12 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
 
 
 def broadcast_buffers(module: torch.nn.Module) -> None:
-    """Give every process rank 0's buffers (the loss normaliser), as the official training does."""
+    """Give every process rank 0's buffers (the loss normaliser), as the official training does; not constants."""
     if world_size() == 1:
         return
-    for buffer in module.buffers():
-        if buffer.is_floating_point():
+    stored = module.state_dict().keys()
+    for name, buffer in module.named_buffers():
+        if name in stored and buffer.is_floating_point():
             dist.broadcast(buffer, src=0)
 
 

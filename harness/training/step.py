@@ -68,6 +68,7 @@ def train_step(
     else:
         scaler.step(trainee.optimizer)
         scaler.update()
-    broadcast_buffers(trainee.detector)
+    # Those of a backbone never change.
+    broadcast_buffers(trainee.detector.head)
     trainee.ema.update(trainee.detector)
     return {**{name: value.detach() for name, value in losses.items()}, "gradient_norm": norm}

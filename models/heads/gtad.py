@@ -180,7 +180,7 @@ class GTADHead(Head):
         cells = mask if self.strict else torch.ones_like(mask)
         proposals = self.map.select(self._inside(cells))
 
-        near = (boundary_targets(self.length, actions, labels) > BOUNDARY_OVERLAP).unbind(1)
+        near = (boundary_targets(self.length, actions, labels) > self.config.boundary_overlap).unbind(1)
         starts, ends = (
             balanced_mean(_cross_entropy(logits, truth), truth, cells)
             for logits, truth in zip(predictions.boundaries.unbind(1), near, strict=True)
