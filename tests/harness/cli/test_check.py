@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from harness.cli.tadscale import main
+from harness.config import DataConfig, TrainingConfig, TrialConfig, WindowConfig
+from harness.training.checkpoint import Position, save_checkpoint
+from harness.training.step import Trainee, train_step
 from models.backbones.videomae import ClipClassifier
-from models.checkpoints import save_backbone
+from models.checkpoints import load_detector, save_backbone
 from models.config import VIDEOMAE, ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig
-from models.detector import build_detector
+from models.detector import Detector, build_detector
+from models.tuning import trainable_state
 
 TINY = VIDEOMAE["videomae-tiny"]
 
@@ -109,3 +113,35 @@ def test_a_mistake_in_the_options_ends_with_2(
 ) -> None:
     assert check(*arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_training_wrote_is_recognised_and_loads(
+    tmp_path: Path, one_thread: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = WindowConfig(frames=32, span=32, features=16, resolution=48)
+    trial = TrialConfig(
+        data=DataConfig(name="custom", num_classes=2, fingerprint="", window=window),
+        model=DetectorConfig(
+            backbone=TINY, adapter=AdapterConfig(), head=ActionFormerConfig(width=16, levels=3, path_dropout=0.0)
+        ),
+        training=TrainingConfig(precision="fp32"),
+    )
+
+    def build() -> Detector:
+        return build_detector(trial.model, num_classes=2, features=16, resolution=48, engine=EngineConfig())
+
+    trained, fresh = build(), build()
+    trainee = Trainee.create(trained, trial, "cpu")
+    frames = torch.randint(0, 256, (1, 3, 32, 48, 48), dtype=torch.uint8)
+    segments, labels = torch.tensor([[[2.0, 9.0]]]), torch.tensor([[1]])
+    train_step(trainee, frames, torch.ones(1, 16, dtype=torch.bool), segments, labels, trial)
+    save_checkpoint(tmp_path / "checkpoint.pt", trainee, Position(epoch=1), digest="0123")
+    assert check("--weights", str(tmp_path / "checkpoint.pt")) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a training checkpoint of ours, which holds what trains and no frozen weights" in said
+    assert "adapters tia inside the backbone, every block" in said
+    load_detector(fresh, tmp_path / "checkpoint.pt", ema=False)
+    theirs = fresh.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in trainable_state(trained).items())
+    load_detector(fresh, tmp_path / "checkpoint.pt")
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in trainee.ema.state.items())
