@@ -77,6 +77,7 @@ def write_part(folder: Place, table: pa.Table) -> Place:
     file = folder.child(f"part-{uuid.uuid4().hex[:8]}{SUFFIX}")
     write_bytes(file, sink.getvalue())
     if not read_bytes(file).equals(sink.getvalue()):
+        delete([file])
         raise TableUnwritable(f"{file} does not hold what was written to it; the old files are all there")
     return file
 

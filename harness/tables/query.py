@@ -21,6 +21,9 @@ ATTEMPT = ("study", "digest", "attempt")
 PATIENCE_S = (0.0, 0.2, 1.0, 3.0)
 """Waits before a folder is listed again whose files went away; network file systems show old listings for seconds."""
 
+MOST_NAMED = 10
+"""Files that are left out and named one by one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -98,7 +101,7 @@ def one_file_per_attempt(gathered: Gathered) -> pa.Table:
 
 def latest(table: pa.Table) -> pa.Table:
     """Return the row of each trial's latest attempt."""
-    return _taken(table, _winners(table, ATTEMPT[:2], table["attempt"].to_numpy()))
+    return _taken(table, _winners(table, ATTEMPT[:2], table["attempt"].fill_null(0).to_numpy()))
 
 
 def best(table: pa.Table) -> pa.Table:
@@ -108,8 +111,10 @@ def best(table: pa.Table) -> pa.Table:
 
 def logged(loaded: Loaded) -> pa.Table:
     """Return the table, and log what is missing from it."""
-    for path, reason in loaded.skipped:
+    for path, reason in loaded.skipped[:MOST_NAMED]:
         log.warning("%s is left out of the results: %s", path, reason)
+    if len(loaded.skipped) > MOST_NAMED:
+        log.warning("%d more files are left out of the results", len(loaded.skipped) - MOST_NAMED)
     return loaded.table
 
 

@@ -92,8 +92,12 @@ def place_of(location: Location) -> Place:
     """
     if isinstance(location, Place):
         return location
-    text = str(location)
-    return _place_of_uri(text) if isinstance(location, str) and "://" in text else Place(fs.LocalFileSystem(), text)
+    if isinstance(location, str) and "://" in location:
+        return _place_of_uri(location)
+    scheme, colon, _ = str(location).partition(":/")
+    if colon and len(scheme) > 1 and scheme.isalnum():
+        raise ValueError(f"{location} was a URI before it became a path, which has one slash less; expected it as text")
+    return Place(fs.LocalFileSystem(), str(location))
 
 
 @cache

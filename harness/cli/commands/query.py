@@ -4,13 +4,15 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import UserError
 
 if TYPE_CHECKING:
     from harness.tables.formats import Format
 
+FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
+"""Those of `harness.tables.formats`, which `--help` need not wait for."""
 EXAMPLES = """\
 examples:
   tadscale query 'select frames, resolution, avg(map_avg), max(peak_bytes) from best group by all order by all'
@@ -22,8 +24,6 @@ examples:
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declare the command and its options."""
-    from harness.tables.formats import Format
-
     parser = commands.add_parser(
         "query",
         help="ask the results tables in SQL",
@@ -46,9 +46,7 @@ results/README.md defines every column. The query can read these tables and noth
         metavar="DIR",
         help="results folder, or one study's; also s3://bucket/prefix (default: results)",
     )
-    parser.add_argument(
-        "--format", choices=get_args(Format), help="default: as the ending of --output says, else table"
-    )
+    parser.add_argument("--format", choices=FORMATS, help="default: as the ending of --output says, else table")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     return parser
 

@@ -8,17 +8,27 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
 
+from harness.cli.commands.query import FORMATS
 from harness.cli.tadscale import main
 from harness.config import TrialConfig, digest, flatten, with_values
-from harness.tables import write_row
+from harness.tables import formats, write_row
 from models.config import VIDEOMAE, DetectorConfig
 
 QUERY = "select frames, map_avg, error from best order by frames"
 COMMAND = [sys.executable, "-c", "from harness.cli.tadscale import main; main()", "query"]
+
+
+def test_the_command_offers_every_format_and_needs_no_arrow_to_say_so():
+    assert get_args(formats.Format) == FORMATS
+    program = "import argparse, sys; from harness.cli.commands import query\n"
+    program += "query.add(argparse.ArgumentParser().add_subparsers())\n"
+    program += "print({'pyarrow', 'duckdb', 'rich'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"set()\n"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,7 @@ def query(capfdbinary):
 
 def test_every_format_reaches_standard_output(results, query):
     answers = {}
-    for form in ("table", "csv", "json", "parquet", "markdown", "latex"):
+    for form in FORMATS:
         code, answers[form], complaint = query(QUERY, "--results", results, "--format", form)
         assert (code, complaint) == (0, "")
     assert [row["frames"] for row in json.loads(answers["json"])] == [384, 768]

@@ -17,12 +17,13 @@ from harness.tables import (
     compact,
     compaction,
     load,
+    query,
     read_curves,
     read_trials,
     write_curves,
     write_row,
 )
-from harness.tables.storage import list_tables, place_of
+from harness.tables.storage import delete, list_tables, place_of
 
 
 @pytest.fixture
@@ -116,8 +117,10 @@ def test_a_file_that_came_out_wrong_deletes_nothing(results, monkeypatch):
     trials = load(results)
     real = compaction.write_bytes
     monkeypatch.setattr(compaction, "write_bytes", lambda file, data: real(file, data.slice(0, data.size - 1)))
+    before = sorted(results.rglob("*"))
     with pytest.raises(TableUnwritable, match="does not hold what was written"):
         compact(results)
+    assert sorted(results.rglob("*")) == before
     assert load(results).equals(trials)
 
 
@@ -160,6 +163,31 @@ def test_later_compactions_fold_earlier_ones(results, make_row):
     write_row(results / "scale_frames", make_row({"seed": 9}))
     assert [done.files for done in compact(results)] == [2]
     assert load(results).num_rows == 6
+
+
+@pytest.mark.parametrize("read", [read_trials, read_curves])
+def test_a_compaction_between_listing_and_reading_hides_nothing(results, read, monkeypatch):
+    expected = read(results).table.num_rows
+    listed = query.live_tables
+
+    def compacted_meanwhile(root):
+        files = listed(root)
+        compact(results)
+        return files
+
+    monkeypatch.setattr(query, "live_tables", compacted_meanwhile)
+    loaded = read(results)
+    assert (loaded.table.num_rows, loaded.skipped) == (expected, ())
+
+
+def test_a_file_that_is_listed_for_ever_does_not_hold_up_the_others(results, monkeypatch):
+    files = query.live_tables(place_of(results))
+    gone, *others = [found for found in files if not query.holds_curves(found)]
+    expected = query.one_row_per_attempt(query.gather_trials(others).table)
+    monkeypatch.setattr(query, "PATIENCE_S", (0, 0, 0))
+    monkeypatch.setattr(query, "live_tables", lambda _: files)
+    delete([gone.place])
+    assert load(results).equals(expected)
 
 
 def test_readers_and_writers_go_on_meanwhile(results, make_row, run_writers):

@@ -1,6 +1,7 @@
 """Tables on any file system: the same promises on a folder, a URI, a foreign file system and S3."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 from pyarrow import fs
@@ -133,6 +134,11 @@ def test_a_bucket_that_is_not_there_is_named_in_one_sentence(s3, make_row):
 def test_a_uri_that_cannot_be_understood_is_named(uri):
     with pytest.raises(ValueError, match=rf"{uri.partition('?')[0]} is not a place that can be opened: "):
         load(uri)
+
+
+def test_a_uri_that_became_a_path_is_not_taken_for_a_folder():
+    with pytest.raises(ValueError, match="s3:/bucket/x was a URI"):
+        load(Path("s3://bucket/x"))
 
 
 def test_a_foreign_file_system_that_refuses_is_explained(tmp_path):

@@ -117,6 +117,14 @@ def test_unreadable_files_are_skipped_and_reported(tmp_path, make_row, caplog):
     assert "cut.parquet is left out" in caplog.text
 
 
+def test_of_many_damaged_files_the_first_are_named_and_the_others_counted(tmp_path, caplog):
+    for number in range(13):
+        (tmp_path / f"{number:02}.parquet").write_bytes(b"")
+    assert load(tmp_path).num_rows == 0
+    assert len(caplog.messages) == 11
+    assert caplog.messages[-1] == "3 more files are left out of the results"
+
+
 def test_missing_columns_are_null_and_further_ones_kept(tmp_path, make_row):
     path = write_row(tmp_path, make_row())
     write_row(tmp_path, make_row({"seed": 1}))
