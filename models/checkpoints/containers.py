@@ -17,6 +17,8 @@ PLAIN = ("state_dict", "model", "module", "model_state", "model_state_dict", "tr
 """Where files keep their tensors: OpenMMLab and OpenTAD; VideoMAE's code; DeepSpeed; PySlowFast; many; ours."""
 AVERAGED = ("state_dict_ema", "model_ema", "ema")
 """Where they keep the moving average of their tensors."""
+FACT_LENGTH = 80
+"""A longer text beside the tensors is a config or a log."""
 WRAPPERS = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile put before every name."""
 
@@ -30,10 +32,8 @@ class Contents:
     """Top-level entry that held them; empty: they were the file itself."""
     averaged: bool = False
     """Whether they are a moving average over the training."""
-    entries: tuple[str, ...] = ()
-    """The file's top-level entries, if it has a container."""
     facts: dict[str, str | int] = field(default_factory=dict)
-    """Top-level entries that are a number or a word, such as the epoch."""
+    """Top-level entries that are a whole number or a few words, such as the epoch."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -64,8 +64,7 @@ def read_contents(path: Path, *, averaged: bool = False) -> Contents:
         tensors=unwrapped(tensors),
         container=container,
         averaged=container in AVERAGED,
-        entries=tuple(str(name) for name in outer),
-        facts={str(name): value for name, value in outer.items() if type(value) in (int, str) and value != ""},  # type: ignore[misc]
+        facts={str(name): value for name, value in outer.items() if _is_fact(value)},  # type: ignore[misc]
     )
 
 
@@ -96,6 +95,10 @@ def _checked(path: Path, name: object, value: object) -> tuple[str, Tensor]:
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         raise ValueError(f"{path} holds a sparse, quantised or empty tensor under {name!r}, expected a plain one")
     return name, value.detach()
+
+
+def _is_fact(value: object) -> bool:
+    return type(value) is int or (isinstance(value, str) and 0 < len(value) <= FACT_LENGTH)
 
 
 def _describe(value: object) -> str:

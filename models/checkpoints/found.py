@@ -14,7 +14,7 @@ from models.checkpoints.containers import Contents
 from models.checkpoints.detector import translate, wanted_of
 from models.checkpoints.opentad import backbone_part, count_beside, head_kind, is_opentad
 from models.checkpoints.registry import recognise
-from models.checkpoints.sizes import PUBLISHED, adapter_of, head_of
+from models.checkpoints.sizes import PUBLISHED, adapter_of, head_of, shape_of
 from models.checkpoints.strict import problem
 from models.config import (
     BACKBONES,
@@ -174,8 +174,8 @@ def _channels(tensors: Mapping[str, Tensor]) -> int:
     """Return the channels of a feature cell, which the head's first layer takes."""
     for name in ("head.pyramid.embedding.0.conv.weight", "projection.embed.0.conv.weight"):
         if name in tensors:
-            return tensors[name].shape[1]
+            return shape_of(tensors, name, 3)[1]
     for name in ("head.projection.weight", "projection.convs.0.conv.weight"):
         if name in tensors:
-            return 4 * tensors[name].shape[1]
+            return 4 * shape_of(tensors, name, 3)[1]
     raise ValueError("its head is none that is known here")

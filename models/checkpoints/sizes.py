@@ -28,12 +28,11 @@ PUBLISHED: dict[str, dict[str, HeadConfig]] = {
     "tridet": {**TRIDET},
     "gtad": {**GTAD},
 }
+_TRIDET = ("head_width", "sgp_window", "sgp_ratio", "sgp_hidden", "downsampling", "bins", "boundary_kernel")
 _PYRAMID = ("width", "embed_layers", "stem_layers", "levels")
 TOLD = {
     "actionformer": _PYRAMID,
-    "tridet": (
-        *(*_PYRAMID, "head_width", "sgp_window", "sgp_ratio", "sgp_hidden", "downsampling", "bins", "boundary_kernel"),
-    ),
+    "tridet": (*_PYRAMID, *_TRIDET),
     "gtad": ("graph_width", "map_width", "map_hidden", "map_kernel", "roi_bins", "context_bins", "class_agnostic"),
 }
 """What shapes tell of a head's config, by its `kind`."""
@@ -73,18 +72,32 @@ def adapter_of(adapters: Mapping[int, Shapes], depth: int, *, outside: bool) -> 
     if not adapters:
         return None
     shapes = next(iter(adapters.values()))
+    conv = shape_of(shapes, "dwconv.weight", 3, 5) if "dwconv.weight" in shapes else None
     places = _places(tuple(sorted(adapters)), depth, outside=outside)
-    kind: AdapterKind = "longlora" if "query.weight" in shapes else "tia" if "dwconv.weight" in shapes else "plain"
+    kind: AdapterKind = "longlora" if "query.weight" in shapes else "tia" if conv else "plain"
     sizes: dict[str, Any] = {}
     if kind != "longlora":
-        hidden, channels = shapes["down_proj.weight"].shape
+        hidden, channels = shape_of(shapes, "down_proj.weight", 2)
         # Rounded down when it is built: half a channel more where the plain quotient falls just short.
         plain, safe = hidden / channels, (hidden + 0.5) / channels
         sizes["ratio"] = plain if int(channels * plain) == hidden else safe
-    if kind == "tia":
-        kernel = shapes["dwconv.weight"].shape[2:]
-        sizes |= {"kernel": kernel[0], "spatial_kernel": kernel[1] if len(kernel) > 1 else 1}
+    if conv is not None:
+        sizes |= {"kernel": conv[2], "spatial_kernel": conv[3] if len(conv) > 3 else 1}
     return AdapterConfig(kind=kind, placement="outside" if outside else "inside", **sizes, **places)
+
+
+def shape_of(part: Shapes, name: str, *axes: int) -> tuple[int, ...]:
+    """Return the shape of a tensor that is needed to tell sizes.
+
+    Raises:
+        ValueError: it is not there, or has another number of axes than one of `axes`, or no values.
+    """
+    if name not in part:
+        raise ValueError(f"it lacks {name}")
+    shape = tuple(part[name].shape)
+    if len(shape) not in axes or 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, expected {' or '.join(map(str, axes))} axes")
+    return shape
 
 
 def _places(layers: tuple[int, ...], depth: int, *, outside: bool) -> dict[str, Any]:
@@ -101,12 +114,12 @@ def _head_sizes(head: Shapes) -> tuple[HeadConfig, int]:
     if "classification.out.weight" not in head or "pyramid.embedding.0.conv.weight" not in head:
         raise ValueError("its head is none that is known here")
     pyramid: dict[str, Any] = {
-        "width": head["pyramid.embedding.0.conv.weight"].shape[0],
+        "width": shape_of(head, "pyramid.embedding.0.conv.weight", 3)[0],
         "embed_layers": _count(head, "pyramid.embedding"),
         "stem_layers": _count(head, "pyramid.stem"),
         "levels": 1 + _count(head, "pyramid.branch"),
     }
-    classes = head["classification.out.weight"].shape[0]
+    classes = shape_of(head, "classification.out.weight", 3)[0]
     if "start.out.weight" not in head:
         return ActionFormerConfig(**pyramid), classes
     return _tridet(head, pyramid), classes
@@ -114,31 +127,34 @@ def _head_sizes(head: Shapes) -> tuple[HeadConfig, int]:
 
 def _tridet(head: Shapes, pyramid: Mapping[str, Any]) -> TriDetConfig:
     blocks = [f"pyramid.{part}.0." for part in ("stem", "branch") if _count(head, f"pyramid.{part}")]
-    kernels = [(head[f"{block}near.weight"].shape[2], head[f"{block}far.weight"].shape[2]) for block in blocks]
-    towers = head["classification.out.weight"].shape[1]
+    if not blocks:
+        raise ValueError("its head is TriDet's without a pyramid")
+    kernels = [tuple(shape_of(head, f"{block}{name}.weight", 3)[2] for name in ("near", "far")) for block in blocks]
+    towers = shape_of(head, "classification.out.weight", 3)[1]
     ratios = (r for r in RATIOS if all(far_kernel(near, r) == far for near, far in kernels))
     return TriDetConfig(
         **pyramid,
         head_width=None if towers == pyramid["width"] else towers,
         sgp_window=kernels[-1][0],
         sgp_ratio=next(ratios, TriDetConfig.sgp_ratio),
-        sgp_hidden=head[f"{blocks[-1]}mlp.0.weight"].shape[0],
+        sgp_hidden=shape_of(head, f"{blocks[-1]}mlp.0.weight", 3)[0],
         downsampling="avg" if f"{blocks[-1]}halving.out.weight" in head else "max",
-        bins=head["centre.out.weight"].shape[0] // 2 - 1,
-        boundary_kernel=head["start.out.weight"].shape[2],
+        bins=shape_of(head, "centre.out.weight", 3)[0] // 2 - 1,
+        boundary_kernel=shape_of(head, "start.out.weight", 3)[2],
     )
 
 
 def _gtad(head: Shapes) -> tuple[GTADConfig, int]:
-    width, outputs = head["projection.weight"].shape[0], head["proposals.out.weight"].shape[0]
-    mixed = head["proposals.features.mix.weight"]
-    bins = mixed.shape[1] // width
+    width, outputs = shape_of(head, "projection.weight", 3)[0], shape_of(head, "proposals.out.weight", 4)[0]
+    map_width, joined = shape_of(head, "proposals.features.mix.weight", 4)[:2]
+    hidden, _, kernel, _ = shape_of(head, "proposals.convs.0.weight", 4)
+    bins = joined // width
     split = next((c.roi_bins for c in GTAD.values() if c.roi_bins + c.context_bins == bins), bins // 2)
     config = GTADConfig(
         graph_width=width,
-        map_width=mixed.shape[0],
-        map_hidden=head["proposals.convs.0.weight"].shape[0],
-        map_kernel=head["proposals.convs.0.weight"].shape[2],
+        map_width=map_width,
+        map_hidden=hidden,
+        map_kernel=kernel,
         roi_bins=split,
         context_bins=bins - split,
         class_agnostic=outputs == 2,

@@ -35,6 +35,8 @@ NAMES = (
     "pathlib.PosixPath",
     "pathlib.PurePosixPath",
     "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
     # Accuracies and losses as NumPy scalars and arrays; `numpy._core` since NumPy 2.
     "numpy.core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct",

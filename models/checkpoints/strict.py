@@ -103,6 +103,8 @@ def _part(verb: str, names: Sequence[str]) -> str:
 
 def _numbers(value: Tensor, wanted: Tensor) -> bool:
     """Whether the values are finite; a weight stored as integers is no weight, a counter may be."""
-    if wanted.is_floating_point() and wanted.dim() and not value.is_floating_point():
+    if value.is_complex() or (wanted.is_floating_point() and wanted.dim() and not value.is_floating_point()):
         return False
+    if value.is_floating_point() and value.element_size() == 1:  # torch cannot look at 8-bit floats
+        value = value.float()
     return value.is_meta or bool(torch.isfinite(value).all())

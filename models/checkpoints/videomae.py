@@ -104,7 +104,7 @@ def _fused(thirds: Mapping[str, Tensor]) -> Translated:
     refused: dict[str, str] = {}
     for block, names in blocks.items():
         parts = [thirds[names[part]] for part in ("query", "key", "value") if part in names]
-        if len(parts) == 3 and len({part.shape for part in parts}) == 1:
+        if len(parts) == 3 and len({part.shape for part in parts}) == 1 and parts[0].dim() == 2:
             fused[f"blocks.{block}.attn.qkv.weight"] = torch.cat(parts)
         else:
             refused |= dict.fromkeys(names.values(), "does not form a projection with those beside it")

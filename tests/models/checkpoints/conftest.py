@@ -1,5 +1,6 @@
 """Files in public layouts, made from the public definitions: names and shapes written out, nothing of ours involved."""
 
+import random
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -154,6 +155,33 @@ def _fused(parts: Mapping[str, Tensor], depth: int) -> Tensors:
     return state
 
 
+def damaged(state: Tensors, dice: random.Random) -> Tensors:
+    """Lose, rename, reshape or retype one to three tensors of a file."""
+    state = dict(state)
+    for _ in range(dice.randint(1, 3)):
+        name = dice.choice(sorted(state))
+        value = state[name]
+        changes: list[Callable[[], Tensor]] = [
+            lambda v=value: v.reshape(-1),
+            lambda v=value: v[None],
+            lambda v=value: v.new_zeros(()),
+            lambda v=value: v.new_zeros(0),
+            lambda v=value: v.new_zeros([side + 1 for side in v.shape]),
+            lambda v=value: v.long(),
+            lambda v=value: v.to(torch.complex64),
+            lambda v=value: v.to(torch.float8_e4m3fn),
+            lambda v=value: v.half(),
+        ]
+        kind = dice.randrange(len(changes) + 2)
+        if kind < len(changes):
+            state[name] = changes[kind]()
+        else:
+            del state[name]
+        if kind > len(changes):
+            state[f"{name}_"] = value
+    return state
+
+
 VIDEOMAE_LAYOUTS: dict[str, Callable[[VideoMAEConfig], Tensors]] = {
     "authors": authors,
     "authors_pretraining": authors_pretraining,
@@ -182,6 +210,12 @@ def videomae_weights() -> Callable[[VideoMAEConfig], Tensors]:
 def position_table() -> Callable[[VideoMAEConfig], Tensor]:
     """Return a maker of the fixed position table (1, token, channel)."""
     return table
+
+
+@pytest.fixture
+def damage() -> Callable[[Tensors, random.Random], Tensors]:
+    """Return `damaged`."""
+    return damaged
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a file is said to be, and that what is called usable loads and what is not does not."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -129,3 +130,19 @@ def test_numbers_beside_the_tensors_are_kept(tmp_path: Path, videomae_files: Mak
     content = {"model": videomae_files["authors"](TINY), "epoch": 89, "optimizer": {}, "name": "run"}
     torch.save(content, tmp_path / "w.pth")
     assert identify(tmp_path / "w.pth").facts == {"epoch": 89, "name": "run"}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_called_usable_loads_and_what_is_not_changes_nothing(
+    tmp_path: Path, videomae_files: Makers, damage: Callable[..., dict[str, Tensor]], seed: int
+) -> None:
+    dice = random.Random(seed)
+    torch.save(damage(dice.choice(list(videomae_files.values()))(TINY), dice), tmp_path / "w.pth")
+    found, backbone = identify(tmp_path / "w.pth"), build_backbone(TINY)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    if found.problem:
+        with pytest.raises(ValueError, match="does not fit videomae-tiny"):
+            load_backbone(backbone, tmp_path / "w.pth")
+        assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    else:
+        load_backbone(backbone, tmp_path / "w.pth")

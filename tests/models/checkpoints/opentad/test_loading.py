@@ -1,5 +1,6 @@
 """Checkpoints of OpenTAD fill a detector exactly or not at all, and are told apart by what is in them."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -245,3 +246,19 @@ def test_a_detector_that_cannot_be_built_says_why(
     found = identify(tmp_path / "w.pth")
     assert found.problem == "with videomae-tiny, it lacks head.classification.out.bias"
     assert (found.detector, found.layout) == (None, "a detector of OpenTAD (AdaTAD)")
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_what_is_called_usable_loads_and_what_is_not_changes_nothing(
+    tmp_path: Path, cases: Any, opentad_file: Make, damage: Callable[..., dict[str, Tensor]], seed: int
+) -> None:
+    dice = random.Random(seed)
+    chosen = cases[dice.choice(sorted(cases))]
+    case = replace(chosen, hidden=12 if chosen.outside else 24)
+    torch.save(damage(opentad_file(case, TINY), dice), tmp_path / "w.pth")
+    found = identify(tmp_path / "w.pth")
+    detector = build(config_of(case, TINY))
+    if found.problem:
+        refused(detector, tmp_path / "w.pth", "does not fit the detector")
+    else:
+        load_detector(detector, tmp_path / "w.pth")
