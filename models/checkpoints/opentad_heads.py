@@ -116,6 +116,7 @@ def _stacked(scales: Mapping[str, Tensor]) -> Translated:
     if not scales:
         return Translated(state={})
     names = [f"rpn_head.scale.{level}.scale" for level in range(len(scales))]
-    if any(name not in scales or scales[name].numel() != 1 for name in names):
+    alike = len({value.dtype for value in scales.values()}) == 1
+    if not alike or any(name not in scales or scales[name].numel() != 1 for name in names):
         return Translated(state={}, unknown=tuple(scales))
     return Translated(state={"scales": torch.cat([scales[name].reshape(1) for name in names])})

@@ -94,7 +94,7 @@ def _transformers(state: Mapping[str, Tensor], config: VideoMAEConfig) -> Transl
 
 
 def _fused(thirds: Mapping[str, Tensor]) -> Translated:
-    """Return the fused projections; those of which a part is missing or of another shape are refused."""
+    """Return the fused projections; those of which a part is missing, of another shape or type are refused."""
     blocks: dict[str, dict[str, str]] = {}
     for name in thirds:
         found = HF_THIRD.fullmatch(name)
@@ -104,7 +104,7 @@ def _fused(thirds: Mapping[str, Tensor]) -> Translated:
     refused: dict[str, str] = {}
     for block, names in blocks.items():
         parts = [thirds[names[part]] for part in ("query", "key", "value") if part in names]
-        if len(parts) == 3 and len({part.shape for part in parts}) == 1 and parts[0].dim() == 2:
+        if len(parts) == 3 and len({(part.shape, part.dtype) for part in parts}) == 1 and parts[0].dim() == 2:
             fused[f"blocks.{block}.attn.qkv.weight"] = torch.cat(parts)
         else:
             refused |= dict.fromkeys(names.values(), "does not form a projection with those beside it")
