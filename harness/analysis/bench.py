@@ -3,8 +3,8 @@
     python -m harness.analysis.bench FOLDER [--resamples N] [--json]
 
 FOLDER holds `curves.csv` (Domain, Task, Model, Seen Examples, Loss, Training: 1 to fit on, 0 to extrapolate to) and
-`published_rmse.csv` (the same curves with the errors M1 to M4 that Alabdulmohsin et al. print, arXiv:2209.06640). The score
-of a curve is the root mean square of ln of prediction over measurement on its test points.
+`published_rmse.csv` (the same curves with the errors M1 to M4 that Alabdulmohsin et al. print, arXiv:2209.06640). The
+score of a curve is the root mean square of ln of prediction over measurement on its test points.
 """
 
 import argparse

@@ -58,7 +58,8 @@ def paired_comparison(
         rows: One row per trial (`harness.tables.latest`).
         arm_a: Config path to value, what makes a trial one of the arm.
         arm_b: The same for the other arm.
-        over: Config paths to pair by besides the seed, where the arms were run in several settings. Settings with several
+        over: Config paths to pair by besides the seed, where the arms were run in several settings. Settings with
+        several
             seeds then each give a mean, and the interval is that of the mean over these very settings.
         level: Of the interval.
 
@@ -84,7 +85,7 @@ def paired_comparison(
 
 
 def _trials(rows: Rows, arm: Mapping[str, Any], over: Sequence[str]) -> dict[tuple[Any, ...], float]:
-    listed = rows.to_pylist() if isinstance(rows, pa.Table) else list(rows)
+    listed = rows.to_pylist() if isinstance(rows, pa.Table) else list(rows)  # type: ignore[attr-defined]
     found: dict[tuple[Any, ...], float] = {}
     for row in listed:
         if not has_result(row) or any(_plain(row[path]) != _plain(value) for path, value in arm.items()):

@@ -28,7 +28,8 @@ class ParetoPoint:
         where = "on the front" if self.on_front else "dominated"
         sure = self.probability_dominated
         chance = "" if sure is None else f" (dominated with probability {sure:.2f})"
-        return f"{self.group.name}: {self.group.map_avg.in_percent()} mAP at {format_bytes(self.cost_bytes)}, {where}{chance}"
+        score = f"{self.group.map_avg.in_percent()} mAP at {format_bytes(self.cost_bytes)}"
+        return f"{self.group.name}: {score}, {where}{chance}"
 
 
 def pareto_front(

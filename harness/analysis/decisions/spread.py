@@ -1,8 +1,9 @@
 """How far the mean mAP of a setting may be from what many seeds would give.
 
-A setting rarely has more than three seeds, too few to know its own spread, so the spread is pooled over all settings of the
-study, as in an analysis of variance: its degrees of freedom are the trials less the settings. Where every setting has one
-seed, a spread known from elsewhere may be given (the paper's author puts reruns within 0.5 mAP), else nothing can be said.
+A setting rarely has more than three seeds, too few to know its own spread, so the spread is pooled over all settings
+of the study, as in an analysis of variance: its degrees of freedom are the trials less the settings. Where every
+setting has one seed, a spread known from elsewhere may be given (the paper's author puts reruns within 0.5 mAP), else
+nothing can be said.
 """
 
 import math
@@ -58,8 +59,9 @@ def resampled_means(
 ) -> Float[np.ndarray, "resamples groups"] | None:
     """Return bootstrap draws of every setting's mean mAP; None where nothing is known of the spread.
 
-    Deviations from the settings' means are resampled over all settings together, enlarged by sqrt(n / (n - 1)) because a
-    mean of n seeds lies too near to them, and scaled as a spread of so few degrees of freedom is uncertain itself.
+    Deviations from the settings' means are resampled over all settings together, enlarged by sqrt(n / (n - 1))
+    because a mean of n seeds lies too near to them, and scaled as a spread of so few degrees of freedom is uncertain
+    itself.
     """
     pooled = pooled_spread(groups, run_spread)
     if pooled is None:

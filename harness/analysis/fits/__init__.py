@@ -1,20 +1,27 @@
 """Scaling curves: forms, their fit, intervals and what may be said of them."""
 
 from harness.analysis.fits.curve import Curve, HoldOut
-from harness.analysis.fits.error_law import LinearMemory, PowerLaw, fit_error, fit_linear_memory, fit_lines
+from harness.analysis.fits.error_law import PowerLaw, fit_error, fit_lines
 from harness.analysis.fits.fitting import fit_curve
 from harness.analysis.fits.forms import FORM_NAMES
+from harness.analysis.fits.memory import LinearMemory, MemoryLaw, fit_linear_memory, fit_memory
 from harness.analysis.fits.refusal import Refused
+from harness.analysis.fits.surface import Surface
+from harness.analysis.fits.two_variables import fit_surface
 
 __all__ = [
     "FORM_NAMES",
     "Curve",
     "HoldOut",
     "LinearMemory",
+    "MemoryLaw",
     "PowerLaw",
     "Refused",
+    "Surface",
     "fit_curve",
     "fit_error",
     "fit_linear_memory",
     "fit_lines",
+    "fit_memory",
+    "fit_surface",
 ]

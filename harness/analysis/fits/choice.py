@@ -63,7 +63,8 @@ def aicc(num_parameters: int, trials: int, cost: float) -> float:
 def _enough(law: Form, known: Points) -> bool:
     """Return whether a form can be judged by what it foretells from these points.
 
-    One point more than parameters will do where forms are stiff; a break wants three points for each (scaling-facts A2).
+    One point more than parameters will do where forms are stiff; a break wants three points for each (scaling-facts
+    A2).
     """
     needed = 3 * law.num_parameters if law.name == "bnsl" else law.num_parameters + 1
     return len(known.distinct) >= needed and known.slope < 0

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.analysis.fits.forms import Form
+from harness.analysis.fits.words import in_words
 
 Numbers = float | Sequence[int | float] | np.ndarray
 WARN_REACH, FAR_REACH = 2.0, 4.0
@@ -106,13 +107,17 @@ class Curve:
 
     def in_words(self) -> str:
         """Return the fit as a sentence, its uncertainty included."""
-        values = ", ".join(f"{name} = {self._said(name)}" for name in self.parameters)
-        text = f"{self.y_name} follows {self.formula} of {self.x_name} with {values}"
         if self.interval_refused:
-            text += f" (no interval: {self.interval_refused})"
+            basis = f"no interval: {self.interval_refused}"
         else:
-            text += f" ({100 * self.level:g} % intervals)"
-        return "; ".join([text, *self.warnings])
+            basis = (
+                f"{100 * self.level:g} % intervals from {self.num_resamples:,} resamples of {self.num_points} trials"
+            )
+        names = (self.x_name, self.y_name)
+        sentence = in_words(self.form, self.formula, names, self.parameters, self.intervals, basis)
+        if self.hold_out:
+            sentence += f"; {self.form} foretold {len(self.hold_out.x)} held-out values best"
+        return "; ".join([sentence, *self.warnings])
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the resamples, for programs."""
@@ -141,12 +146,6 @@ class Curve:
             "warnings": list(self.warnings),
             "in_words": self.in_words(),
         }
-
-    def _said(self, name: str) -> str:
-        if name not in self.intervals:
-            return f"{self.parameters[name]:.4g}"
-        low, high = self.intervals[name]
-        return f"{self.parameters[name]:.4g} [{low:.3g}, {high:.3g}]"
 
     def _past(self, sizes: np.ndarray) -> tuple[float, float]:
         """Return how many times past the measured range the farthest x is, and that x."""

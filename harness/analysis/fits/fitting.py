@@ -17,12 +17,12 @@ from harness.analysis.fits.profile import profile_intervals
 from harness.analysis.fits.refusal import Refused
 from harness.analysis.fits.resampling import choose_method, draw, pooled_variance, why_not
 from harness.analysis.fits.search import Fit, box
+from harness.analysis.fits.words import warnings
 
 MOST_FAILED = 0.1
 """Share of resamples without a fit above which there is no interval."""
 RESAMPLE_ROUNDS, RESAMPLE_TOLERANCE = 100, 1e-4
 """A resample's cost need not be known as well as that of the fit."""
-FEW_DISTINCT, FEW_SEEDS = 5, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def fit_curve(
 
     Args:
         x: Size of each trial, above 0.
-        y: Loss-like outcome of each trial, above 0; for mAP the error 1 - mAP.
+        y: Loss-like outcome of each trial, 0 or more; for mAP the error 1 - mAP.
         seeds: Seed of each trial, where known: no seed may come twice at one x.
         form: One of `FORM_NAMES`, or `auto`: what foretells the largest x best from the others.
         level: Of intervals and bands.
@@ -91,6 +91,8 @@ def _refusal(data: Points, laws: Mapping[str, Form]) -> str | None:
         num = len(data.distinct)
         kinds = f"{num} distinct value{'s'[: num != 1]} of {data.x_name}"
         return f"{kinds}, expected at least {needed.min_distinct} for {needed.name}"
+    if (data.y == 0).any():
+        return f"a trial has {data.y_name} 0, which has no place in a law of ln {data.y_name}"
     if np.ptp(data.y) == 0:
         return f"{data.y_name} is the same at every value of {data.x_name}"
     if laws.keys() != {"bnsl"} and data.slope >= 0:
@@ -101,16 +103,18 @@ def _refusal(data: Points, laws: Mapping[str, Form]) -> str | None:
 def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) -> Curve:
     law, centre = choice.law, data.centre
     fit = choice.fits[law.name]
-    method = choose_method(data, how.bootstrap)
+    method = choose_method(data, law.num_parameters, fit.cost, how.bootstrap)
     refused = "no resamples were asked for" if not how.resamples else why_not(data, method, law.num_parameters)
     resampled: tuple[Resampled, ...] = ()
+    intervals: dict[str, tuple[float, float]] = {}
     failed = 0
     if refused is None:
         first, failed = _resample(law, data, fit, method, how, how.resamples)
-        resampled = (first, *_other_forms(choice, laws, data, method, how))
         if failed > MOST_FAILED * how.resamples:
-            refused, resampled = f"{failed} of {how.resamples} resamples could not be fitted", ()
-    intervals = {} if refused else _intervals(law, data, fit, resampled[0], method, how.level)
+            refused = f"{failed} of {how.resamples} resamples could not be fitted"
+        else:
+            intervals = _intervals(law, data, fit, first, method, how.level)
+            resampled = (first, *_other_forms(choice, laws, data, method, how))
     freedom = max(len(data.x) - law.num_parameters, 1)
     return Curve(
         form=law.name,
@@ -133,7 +137,7 @@ def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) ->
         num_failed_resamples=failed,
         seed=how.seed,
         converged=fit.converged,
-        warnings=tuple(_warnings(data, law, fit, intervals)),
+        warnings=tuple(warnings(data, law, fit, method, intervals)),
         law=law,
         centre=centre,
         theta=fit.theta,
@@ -198,19 +202,7 @@ def _intervals(
         low, high = np.quantile(sample, [tail, 1 - tail])
         if high > low:
             found[name] = (float(low), float(high))
-    fitted = law.curve(fit.theta[None], (np.log(data.x) - data.centre)[None])[0][0]
-    variance = pooled_variance(data, fitted, law.num_parameters, method)
-    if variance is not None:
-        found |= profile_intervals(law, data, fit, level, *variance)
-    return found
-
-
-def _warnings(data: Points, law: Form, fit: Fit, intervals: Mapping[str, tuple[float, float]]) -> list[str]:
-    found = []
-    if not fit.converged:
-        found.append("a second set of starts led to a better fit, so the best may not be found")
-    if len(data.distinct) < FEW_DISTINCT:
-        found.append(f"only {len(data.distinct)} distinct values of {data.x_name}: interpolation only")
-    if law.name == "m1" and "c" in intervals and intervals["c"][1] >= 0:
-        found.append("the interval includes 0, so a fall is not established")
+    known = pooled_variance(data, law.num_parameters, fit.cost, method)
+    if known is not None:
+        found |= profile_intervals(law, data, fit, level, *known)
     return found

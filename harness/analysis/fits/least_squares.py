@@ -1,9 +1,9 @@
 """Non-linear least squares for many data sets at once: Levenberg and Marquardt's method on stacked arrays.
 
-A bootstrap fits one form to a thousand data sets of the same size. scipy's solver takes them one at a time and about 10 ms
-for each; here all take their steps together. Steps are bent along the valley they are in (geodesic acceleration, Transtrum
-and Sethna, arXiv:1201.5885): where several parameters are hardly told apart, as in m4, straight steps take a hundred times
-as many rounds.
+A bootstrap fits one form to a thousand data sets of the same size. scipy's solver takes them one at a time and about
+10 ms for each; here all take their steps together. Steps are bent along the valley they are in (geodesic
+acceleration, Transtrum and Sethna, arXiv:1201.5885): where several parameters are hardly told apart, as in m4,
+straight steps take a hundred times as many rounds.
 """
 
 from collections.abc import Callable

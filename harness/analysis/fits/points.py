@@ -11,7 +11,7 @@ Numbers = Sequence[int | float] | np.ndarray
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Points:
-    """Single trials: a size x and a loss-like y each, both above 0."""
+    """Single trials: a size x above 0 and a loss-like y, 0 or more, each."""
 
     x: Float[np.ndarray, " trials"]
     y: Float[np.ndarray, " trials"]
@@ -59,13 +59,17 @@ def points(x: Numbers, y: Numbers, *, seeds: Sequence[object] | None, x_name: st
     sizes, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if sizes.shape != values.shape or sizes.ndim != 1:
         raise ValueError(f"{sizes.size} values of {x_name} and {values.size} of {y_name}, expected as many of each")
-    for name, numbers in ((x_name, sizes), (y_name, values)):
-        wrong = numbers[~(np.isfinite(numbers) & (numbers > 0))]
-        if len(wrong):
-            raise ValueError(f"{name} is {wrong[0]:g} somewhere, expected finite numbers above 0")
+    _check_range(sizes, sizes > 0, f"{x_name} is {{:g}} somewhere, expected finite numbers above 0")
+    _check_range(values, values >= 0, f"{y_name} is {{:g}} somewhere, expected finite numbers, 0 or more")
     if seeds is not None:
         _check_seeds(sizes, seeds, x_name)
     return Points(x=sizes, y=values, seeds=seeds, x_name=x_name, y_name=y_name)
+
+
+def _check_range(numbers: np.ndarray, allowed: np.ndarray, complaint: str) -> None:
+    wrong = numbers[~(np.isfinite(numbers) & allowed)]
+    if len(wrong):
+        raise ValueError(complaint.format(wrong[0]))
 
 
 def _check_seeds(sizes: np.ndarray, seeds: Sequence[object], x_name: str) -> None:

@@ -1,8 +1,8 @@
 """Profile likelihood: which values of one parameter the points allow when all others give way (scaling-facts A7).
 
-Exponent and floor are strongly correlated, so their joint valley is curved, and what lies at a bound (a floor of 0) has no
-standard error. The profile needs neither a straight valley nor an inner minimum: an end that the points do not close is
-the bound itself.
+Exponent and floor are strongly correlated, so their joint valley is curved, and what lies at a bound (a floor of 0)
+has no standard error. The profile needs neither a straight valley nor an inner minimum: an end that the points do not
+close is the bound itself.
 """
 
 import numpy as np

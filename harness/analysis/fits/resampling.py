@@ -5,11 +5,11 @@
     pairs       trials with their x over all trials; x that are drawn by chance
     clusters    whole seeds over all x, where a seed stands for something that the trials of all x share
 
-With few trials a plain bootstrap is too narrow: a mean of n seeds, or a curve of p parameters, lies too near to the trials
-it comes from, and the spread of so few is itself uncertain. So for seeds and residuals deviations are enlarged by
-sqrt(n / (n - 1)) or sqrt(n / (n - p)), and each resample's by sqrt(f / chi²(f)) with f degrees of freedom, which for m1
-and normal deviations gives Student's intervals. And seeds draws from the deviations of all x together, as if ln y had one
-spread, unless every x has enough trials to know its own. Pairs and clusters are plain.
+With few trials a plain bootstrap is too narrow: a mean of n seeds, or a curve of p parameters, lies too near to the
+trials it comes from, and the spread of so few is itself uncertain. So for seeds and residuals deviations are enlarged
+by sqrt(n / (n - 1)) or sqrt(n / (n - p)), and each resample's by sqrt(f / chi²(f)) with f degrees of freedom, which
+for m1 and normal deviations gives Student's intervals. And seeds draws from the deviations of all x together, as if
+ln y had one spread, unless every x has enough trials to know its own. Pairs and clusters are plain.
 """
 
 from typing import NamedTuple
@@ -21,9 +21,11 @@ from harness.analysis.fits.points import Points
 
 METHODS = ("seeds", "residuals", "pairs", "clusters")
 MIN_FREEDOM = 2
+UNLIKELY = 0.01
+"""Probability of so bad a fit, were the form right, below which it is held to be wrong."""
 ENOUGH_SEEDS = 8
-"""Trials at an x from which their own spread is used. Below it the 90 % intervals of m1 hold 80 to 85 times in a hundred
-when each x keeps to its own deviations, and 88 to 91 times when they are pooled."""
+"""Trials at an x from which their own spread is used. With 2 or 3, intervals of m1 that say 90 % hold 80 to 85 times in a
+hundred when each x keeps to its own deviations, and 87 to 91 times when they are pooled."""
 
 
 class Draws(NamedTuple):
@@ -36,19 +38,47 @@ class Draws(NamedTuple):
     """A draw of ln of a single trial over the curve."""
 
 
-def choose_method(data: Points, method: str) -> str:
-    """Return the method that `auto` stands for: seeds where every x has two trials, else residuals.
+def choose_method(data: Points, num_parameters: int, cost: float, method: str) -> str:
+    """Return the method that `auto` stands for.
+
+    Seeds, where every x has two trials and their means lie on the curve as well as seeds explain; else residuals, which
+    also hold what the curve misses.
 
     Raises:
         ValueError: there is no such method, or it needs seeds that are not given.
     """
     if method == "auto":
-        return "seeds" if min(map(len, data.members())) > 1 else "residuals"
+        lack = lack_of_fit(data, num_parameters, cost)
+        repeated = min(map(len, data.members())) > 1
+        return "seeds" if repeated and not (lack and lack.probability < UNLIKELY) else "residuals"
     if method not in METHODS:
         raise ValueError(f"the bootstrap is {method!r}, expected auto, {', '.join(METHODS)}")
     if method == "clusters" and data.seeds is None:
         raise ValueError("the bootstrap is 'clusters', expected the seed of every trial with it")
     return method
+
+
+class LackOfFit(NamedTuple):
+    """How far the means of each x lie from the curve."""
+
+    ratio: float
+    """Their root mean square deviation over what seeds explain."""
+    probability: float
+    """Of so much or more, were the form right (F test)."""
+
+
+def lack_of_fit(data: Points, num_parameters: int, cost: float) -> LackOfFit | None:
+    """Return how badly a form misses the means; None where seeds do not tell."""
+    from scipy.special import fdtrc
+
+    free, freedom = len(data.distinct) - num_parameters, len(data.x) - len(data.distinct)
+    if free < 1 or freedom < 1:
+        return None
+    within = sum(float(np.var(data.log_y[group])) * len(group) for group in data.members())
+    if within == 0:
+        return None
+    ratio = max(cost - within, 0.0) / free / (within / freedom)
+    return LackOfFit(float(np.sqrt(ratio)), float(fdtrc(free, freedom, ratio)))
 
 
 def why_not(data: Points, method: str, num_parameters: int) -> str | None:
@@ -86,15 +116,22 @@ def draw(
     return Draws(np.tile(data.log_y, (resamples, 1)), _counts(picks, trials), noise)
 
 
-def pooled_variance(data: Points, fitted: np.ndarray, num_parameters: int, method: str) -> tuple[float, int] | None:
-    """Return the variance of ln y of single trials and its degrees of freedom, where a method supposes one for all x."""
-    members, log_y = data.members(), data.log_y
+def pooled_variance(data: Points, num_parameters: int, cost: float, method: str) -> tuple[float, int] | None:
+    """Return the variance of ln y of single trials and its degrees of freedom, where a method supposes one for all x.
+
+    Args:
+        data: The trials.
+        num_parameters: Of the form.
+        cost: Sum of squared residuals of its fit.
+        method: Of resampling.
+    """
+    members = data.members()
     if method == "residuals":
-        freedom = len(log_y) - num_parameters
-        return float(np.sum((log_y - fitted) ** 2)) / freedom, freedom
+        freedom = len(data.x) - num_parameters
+        return cost / freedom, freedom
     if method == "seeds" and min(map(len, members)) < ENOUGH_SEEDS:
-        freedom = len(log_y) - len(members)
-        return sum(float(np.sum((log_y[group] - log_y[group].mean()) ** 2)) for group in members) / freedom, freedom
+        freedom = len(data.x) - len(members)
+        return sum(float(np.var(data.log_y[group])) * len(group) for group in members) / freedom, freedom
     return None
 
 
