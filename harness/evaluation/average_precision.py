@@ -36,7 +36,7 @@ class MapResult:
     num_other_labels: int
     """Detections ignored because no action has their label."""
     num_outside: int
-    """Detections in videos that the ground truth lacks."""
+    """Detections of an evaluated class in videos that the ground truth lacks; they count as wrong."""
 
     @property
     def ap_mean(self) -> dict[str, float]:

@@ -107,16 +107,18 @@ def prepare(
     if not len(actions.starts):
         raise ValueError("the ground truth holds no action, expected at least one")
     found = _encode(detections, video_code, label_code, "the detections hold")
-    known = found.labels >= 0
+    known = np.flatnonzero(found.labels >= 0)
+    num_other_labels = len(found.labels) - len(known)
+    found = found.take(known)
     outside = np.array([video_id not in ground_truth for video_id in videos], dtype=bool)
     return Problem(
         actions=actions,
-        found=_ranked(found.take(np.flatnonzero(known)), ties),
+        found=_ranked(found, ties),
         labels=tuple(labels),
         videos=tuple(videos),
         num_non_positive=num_non_positive,
         num_duplicates=num_duplicates,
-        num_other_labels=int((~known).sum()),
+        num_other_labels=num_other_labels,
         num_outside=int(outside[found.videos].sum()),
     )
 

@@ -17,7 +17,7 @@ MOST_COLUMNS = 6
 def map_table(measured: Measured, title: str) -> "Table":
     """Return mAP, recall where there is one, and AP per class, all in percent, one column for each threshold.
 
-    Of many thresholds the columns are the first, middle and last; mAP at the others is in the caption.
+    Of many thresholds the columns are the first, middle and last; mAP at the others is in the notes.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -25,8 +25,7 @@ def map_table(measured: Measured, title: str) -> "Table":
 
     result = measured.result
     tious = _columns(list(result.map_at))
-    table = Table(title=title, caption=_caption(measured, tious), box=SIMPLE_HEAD, padding=(0, 1))
-    table.title_justify = table.caption_justify = "left"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("%", overflow="fold")
     for tiou in tious:
         table.add_column(f"{tiou:g}", justify="right", no_wrap=True)
@@ -46,12 +45,26 @@ def map_table(measured: Measured, title: str) -> "Table":
     return table
 
 
-def proposal_line(measured: Measured) -> str | None:
-    """Return AR@AN in a line, if it was measured."""
-    if measured.proposals is None:
-        return None
-    shown = ", ".join(f"AR@{number} {100 * measured.proposals.at[number - 1]:.2f}" for number in PROPOSALS_SHOWN)
-    return f"proposals: {shown}, area {100 * measured.proposals.area:.2f} %"
+def notes(measured: Measured) -> list[str]:
+    """Return what belongs below the table: other thresholds, proposals, what was evaluated and what was not."""
+    result = measured.result
+    shown = _columns(list(result.map_at))
+    others = [f"{100 * value:.2f} at {tiou:g}" for tiou, value in result.map_at.items() if tiou not in shown]
+    lines = [f"mAP also {', '.join(others)}"] if others else []
+    if measured.proposals is not None:
+        recalls = (f"AR@{number} {100 * measured.proposals.at[number - 1]:.2f}" for number in PROPOSALS_SHOWN)
+        lines.append(f"proposals: {', '.join(recalls)}, area {100 * measured.proposals.area:.2f} %")
+    lines.append(
+        f"protocol {measured.protocol}, subset {measured.subset}: {result.num_videos:,} videos, "
+        f"{result.num_instances:,} actions, {len(result.ap)} classes"
+    )
+    counts = {
+        "actions dropped for having no positive length": result.num_non_positive,
+        "actions dropped as duplicates": result.num_duplicates,
+        "detections ignored since no action has their class": result.num_other_labels,
+        "detections counted as wrong since their video is outside the subset": result.num_outside,
+    }
+    return lines + [f"{what}: {count:,}" for what, count in counts.items() if count]
 
 
 def _columns(tious: Sequence[float]) -> list[float]:
@@ -68,21 +81,3 @@ def _shown(labels: Sequence[str], means: dict[str, float]) -> list[str]:
 
 def _percents(values: Sequence[float]) -> list[str]:
     return [f"{100 * value:.2f}" for value in values]
-
-
-def _caption(measured: Measured, columns: Sequence[float]) -> str:
-    result = measured.result
-    others = [f"{100 * value:.2f} at {tiou:g}" for tiou, value in result.map_at.items() if tiou not in columns]
-    parts = [f"mAP also {', '.join(others)}"] if others else []
-    parts += [
-        f"protocol {measured.protocol}, subset {measured.subset}: "
-        f"{result.num_videos:,} videos, {result.num_instances:,} actions, {len(result.ap)} classes"
-    ]
-    counts = (
-        (result.num_non_positive, "actions without positive length dropped"),
-        (result.num_duplicates, "duplicate actions dropped"),
-        (result.num_other_labels, "detections of other classes ignored"),
-        (result.num_outside, "detections in videos outside the subset count as wrong"),
-    )
-    parts += [f"{count:,} {what}" for count, what in counts if count]
-    return "\n".join(parts)

@@ -28,7 +28,7 @@ outside a bin at one threshold is left out at all; equal scores rank as in the f
 examples:
   tadscale diagnose --annotations detad_test.json --predictions result.json --on thumos14 --plot figures
   tadscale diagnose --annotations anet.json.gz --predictions result.json --on activitynet13 --json
-  tadscale diagnose --annotations my.json --predictions result.json --bins length=2,5,10 --plot figures --qualitative a b
+  tadscale diagnose --annotations my.json --predictions result.json --bins length=2,5,10 --plot out --qualitative a b
 """
 
 
@@ -85,13 +85,13 @@ def run(given: argparse.Namespace) -> int:
         return 0
     from rich.console import Console
 
-    from harness.evaluation.detad.tables import bin_table, false_positive_table
+    from harness.evaluation.detad.tables import bin_table, false_positive_table, notes
 
     console = Console(highlight=False)
     console.print(false_positive_table(diagnosis))
     console.print(bin_table(diagnosis))
-    for path in drawn:
-        console.print(str(path), markup=False, soft_wrap=True)
+    for line in (*notes(diagnosis), *map(str, drawn)):
+        console.print(line, markup=False, soft_wrap=True)
     return 0
 
 

@@ -94,12 +94,11 @@ def _document(measured: "dict[str, Measured]") -> dict[str, Any]:
 def _show(measured: "dict[str, Measured]", predictions: Path) -> None:
     from rich.console import Console
 
-    from harness.evaluation.tables import map_table, proposal_line
+    from harness.evaluation.tables import map_table, notes
 
     console = Console(highlight=False)
     for task, result in measured.items():
         title = predictions.name if task == "label" else f"{predictions.name}, {task}s"
         console.print(map_table(result, title))
-        line = proposal_line(result)
-        if line:
-            console.print(line, markup=False)
+        for line in notes(result):
+            console.print(line, markup=False, soft_wrap=True)

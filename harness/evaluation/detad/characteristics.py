@@ -88,13 +88,16 @@ def characteristics_of(truth: GroundTruth, bins: Mapping[str, Bins]) -> list[Cha
 
 
 def equal_bins(values: Float[np.ndarray, " n"], number: int = len(SIZES)) -> Bins:
-    """Return up to five bins that hold about as many values each; equal values are never parted.
+    """Return up to five bins that hold about as many values each, none of them empty.
 
-    Edges are rounded to three significant digits, the last is infinite.
+    Edges are rounded to three significant digits, the last is infinite; equal values are never parted.
     """
-    inner = np.quantile(values, np.arange(1, number) / number)
-    rounded = sorted({float(f"{edge:.3g}") for edge in inner})
-    upper = [edge for edge in rounded if (values <= edge).any() and (values > edge).any()]
+    inner = np.quantile(values, np.arange(1, number) / number, method="inverted_cdf")
+    upper: list[float] = []
+    for edge in sorted({float(f"{value:.3g}") for value in inner}):
+        below = values > (upper[-1] if upper else -np.inf)
+        if (below & (values <= edge)).any() and (values > edge).any():
+            upper.append(edge)
     return tuple(zip(SIZES, [*upper, float("inf")], strict=False))
 
 

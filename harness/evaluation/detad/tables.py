@@ -22,7 +22,6 @@ def false_positive_table(diagnosis: Diagnosis) -> "Table":
     for kind, shares in zip(KINDS, 100 * errors.profile.T, strict=True):
         gain = f"{100 * errors.gain[kind]:+.2f}" if kind in errors.gain else ""
         table.add_row(kind, *(f"{share:.0f}" for share in shares), gain)
-    table.caption = "G: as many detections of each class as it has actions; gain: mAP_N without that kind, in points"
     return table
 
 
@@ -43,25 +42,28 @@ def bin_table(diagnosis: Diagnosis) -> "Table":
             missed = _percent(diagnosis.missed.bins[one.name][name])
             until = name if np.isinf(edge) else f"{name}, up to {edge:g}"
             table.add_row(one.name, until, f"{count:,}", missed, _percent(value), ratio)
-    table.caption = _caption(diagnosis)
     return table
 
 
-def _caption(diagnosis: Diagnosis) -> str:
+def notes(diagnosis: Diagnosis) -> list[str]:
+    """Return what belongs below the tables: how to read them, and what was analysed."""
     tious = ", ".join(f"{tiou:g}" for tiou in diagnosis.tious)
-    flawed = f"; {diagnosis.num_flawed} flawed actions left out" if diagnosis.num_flawed else ""
-    compat = "; with the original's errors" if diagnosis.compat else ""
-    return (
-        f"subset {diagnosis.subset}: {len(diagnosis.videos):,} videos, {diagnosis.num_classes} classes, "
-        f"tIoU {tious}{flawed}{compat}"
-    )
+    lines = [
+        "G: as many detections of each class as it has actions; gain: mAP_N without that kind, in points",
+        f"subset {diagnosis.subset}: {len(diagnosis.videos):,} videos, {diagnosis.num_classes} classes, tIoU {tious}",
+    ]
+    if diagnosis.num_flawed:
+        lines.append(f"actions left out since no positive length or longer than their video: {diagnosis.num_flawed:,}")
+    if diagnosis.compat:
+        lines.append("with the errors of the original (--compat)")
+    return lines
 
 
 def _table(title: str) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    return Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
 
 
 def _percent(value: float | None) -> str:

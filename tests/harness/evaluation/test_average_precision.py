@@ -56,11 +56,6 @@ def slow_ap(ground_truth, detections, label, tiou):
     return sum(best for best, (_, _, hit) in zip(best_later, precisions, strict=True) if hit) / num_actions
 
 
-@pytest.fixture(scope="module")
-def scnn(shared_data: Path):
-    return detections_of(load(shared_data / "predictions/scnn_c3d/detections_nms0.4_tiebroken.json.gz")["results"])
-
-
 @pytest.mark.parametrize(
     ("file", "without", "num_instances", "printed"),
     [
@@ -100,9 +95,7 @@ def test_activitynet_sample_scores_what_its_readme_says(shared_data):
     assert set(as_toolkit.map_at.values()) == {1.0}
     # Every score is 1.0, so what the 24 surplus detections cost depends on the order: 99.88 in the file's own order,
     # 99.86 in ours (video id).
-    in_file_order = iter(range(1_000_000, 0, -1))
-    ordered = {v: [(*row[:3], float(next(in_file_order))) for row in rows] for v, rows in sample.items()}
-    result = evaluate(ground_truth, ordered, ANET_TIOUS)
+    result = evaluate(ground_truth, sample, ANET_TIOUS, ties="file")
     assert (result.num_instances, result.num_non_positive, result.num_duplicates) == (7630, 3, 21)
     assert {f"{100 * value:.2f}" for value in result.map_at.values()} == {"99.88"}
     assert f"{100 * evaluate(ground_truth, sample, ANET_TIOUS).map_avg:.2f}" == "99.86"
@@ -205,6 +198,24 @@ def test_flawed_actions_are_dropped_and_counted():
     result = evaluate(ground_truth, {}, (0.5,))
     assert (result.num_instances, result.num_duplicates, result.num_non_positive) == (2, 1, 2)
     assert result.ap_mean == {"a": 0.0, "b": 0.0}
+
+
+def test_a_detection_that_ends_before_it_starts_hits_nothing():
+    ground_truth = {"v": [(5.0, 7.0, "a"), (5.0, 5.0, "a")]}
+    detections = {"v": [(5.0, 3.0, "a", 0.9), (5.0, 7.0, "a", 0.8)]}
+    assert evaluate(ground_truth, detections, (0.5,), drop_flawed=False).map_avg == pytest.approx(0.25)
+
+
+def test_ties_by_file_go_as_they_come():
+    ground_truth = {"b": [(0.0, 1.0, "x")], "a": []}
+    detections = {"b": [(0.0, 1.0, "x", 0.5)], "a": [(0.0, 1.0, "x", 0.5)]}
+    assert evaluate(ground_truth, detections, (0.5,)).map_avg == 0.5
+    assert evaluate(ground_truth, detections, (0.5,), ties="file").map_avg == 1.0
+
+
+def test_detections_outside_are_counted():
+    result = evaluate({"v": [(0.0, 1.0, "a")]}, {"w": [(0.0, 1.0, "a", 1.0), (0.0, 1.0, "b", 1.0)]}, (0.5,))
+    assert (result.num_outside, result.num_other_labels) == (1, 1)
 
 
 @pytest.mark.parametrize(
