@@ -1,7 +1,7 @@
 """Short names for config columns in queries: `frames` for `"data.window.frames"`.
 
 A short name is the end of a path, its dots written as underscores, as long as no other column ends so: `kernel`,
-`adapter_lr`, `head_width`. A branch stands for its `name`, or where it has none for its `kind`: `backbone`, `head`.
+`adapter_lr`, `backbone_width`. A branch stands for its `name`, or where it has none for its `kind`: `backbone`, `head`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -32,6 +32,8 @@ LATEX = str.maketrans(
         "|": r"\textbar{}",
     }
 )
+CONTROL = dict.fromkeys((*range(32), 127))
+"""Signs that command a terminal instead of being seen."""
 MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "<": "&lt;", "&": "&amp;"})
 
 
@@ -112,7 +114,7 @@ def _terminal(table: pa.Table, width: int | None) -> str:
 
 def _spoken_rows(table: pa.Table, escapes: Mapping[int, str]) -> Iterator[list[str]]:
     for row in _rows(table):
-        yield [" ".join(_spoken(value).split()).translate(escapes) for value in row]
+        yield [" ".join(_spoken(value).split()).translate(CONTROL).translate(escapes) for value in row]
 
 
 def _spoken(value: Any) -> str:

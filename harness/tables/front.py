@@ -28,7 +28,7 @@ def pareto(best: pa.Table) -> pa.Table:
     """Return the settings on the front of every study, cheapest first, from the rows of `best`."""
     import duckdb
 
-    with duckdb.connect(":memory:") as connection:
+    with duckdb.connect(":memory:", config={"temp_directory": ""}) as connection:
         connection.register("best", best)
         return connection.sql(_QUERY).to_arrow_table().cast(PARETO)
 

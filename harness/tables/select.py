@@ -1,6 +1,8 @@
 """SQL over the results tables: DuckDB on Arrow tables in memory, shut off from everything else.
 
-query -> which views it mentions -> read those -> bind as written -> else with short names -> answer
+    query -> which views it mentions -> read those -> bind as written, else with short names -> answer
+
+A mistake is answered in one sentence that names what was meant, as far as that can be guessed.
 """
 
 import difflib
@@ -111,7 +113,7 @@ def _with_short_names(table: pa.Table, words: Iterable[str]) -> pa.Table:
 
 
 def _explained(error: Exception, query: str, views: Mapping[str, pa.Table], words: Iterable[str]) -> str:
-    """Return one sentence; where a column is not known, the nearest names instead of DuckDB's own guess."""
+    """Return one sentence for a query that DuckDB refused."""
     mentioned = views.keys() & words
     columns = {name for view in mentioned for name in views[view].column_names}
     for name in sorted(columns):
@@ -124,13 +126,18 @@ def _explained(error: Exception, query: str, views: Mapping[str, pa.Table], word
     name = (found.group(1) or found.group(2)) if found else ""
     if not name or name in columns:
         return first_line(error)
-    meant = endings(columns)
-    owners = meant.get(name.lower(), ())
-    if len(owners) > 1:
-        return f"{name} could be {' or '.join(map(_quoted, owners))}, expected one of these paths"
     elsewhere = [view for view, table in views.items() if name in table.column_names]
     if elsewhere:
         return f"there is no column {name} in {', '.join(sorted(mentioned))}, only in {', '.join(elsewhere)}"
+    return _unknown_column(name, columns)
+
+
+def _unknown_column(name: str, columns: set[str]) -> str:
+    """Return a sentence with the paths that a name could mean, or else with the nearest names."""
+    meant = endings(columns)
+    owners = meant.get(name.lower(), ())
+    if owners:
+        return f"{name} could be {' or '.join(map(_quoted, owners))}, expected one of these paths"
     alike = [known for known in sorted(columns | meant.keys()) if ("." in known) == ("." in name)]
     near = difflib.get_close_matches(name.lower(), alike, n=3)
     hint = f"did you mean {' or '.join(map(_quoted, near))}?" if near else "results/README.md lists them"

@@ -41,7 +41,7 @@ def test_the_names_of_the_readme_are_there():
         "resolution": "data.window.resolution",
         "kernel": "model.adapter.kernel",
         "adapter_lr": "training.adapter_lr",
-        "head_width": "model.head.width",
+        "backbone_width": "model.backbone.width",
         "backbone": "model.backbone.name",
         "head": "model.head.kind",
         "adapter": "model.adapter",

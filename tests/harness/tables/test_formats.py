@@ -101,6 +101,11 @@ def test_markup_in_values_is_shown_as_it_is():
     assert "[red]x[/red]" in render(pa.table({"a": ["[red]x[/red]"]}), "table").decode()
 
 
+@pytest.mark.parametrize("form", ["table", "markdown", "latex"])
+def test_values_cannot_command_the_terminal(form):
+    assert "\x1b" not in render(pa.table({"a": ["\x1b[2Jgone\x07"]}), form).decode()
+
+
 @pytest.mark.parametrize("form", set(SUFFIXES.values()))
 def test_no_rows_and_no_columns_are_no_error(form):
     assert render(TABLE.slice(0, 0), form)
