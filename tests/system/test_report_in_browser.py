@@ -364,12 +364,24 @@ def test_a_watched_page_shows_new_rows_by_itself(browser: Browser, simulated: Mo
 
 @pytest.mark.slow
 def test_two_thousand_trials_open_within_two_seconds(browser: Browser, simulated: ModuleType, tmp_path: Path):
-    """Until the last of six figures is drawn; measured here, on two cores, at 1.2 s with nothing else running."""
+    """Until the last of six figures is drawn: the page's own thread may be busy for two seconds.
+
+    That time, unlike the clock's, does not depend on what else the machine does. Measured on two idle cores with 420
+    settings: 1.1 s busy, 1.6 s by the clock.
+    """
     simulated.write_many(tmp_path)
     (page,) = write_report(tmp_path)
-    assert page.stat().st_size < 8_000_000
+    assert page.stat().st_size < 6_000_000
     browser.resize(1200, 900)
-    seconds = browser.open(page)
+    browser.ask("Performance.enable", timeDomain="threadTicks")
+    before = busy_seconds(browser)
+    wall = browser.open(page)
+    busy = busy_seconds(browser) - before
     assert len(rows(browser, "trials", 1)) == 40
-    print(f"{seconds:.2f} s, {page.stat().st_size / 1e6:.1f} MB")
-    assert seconds <= 2.0
+    print(f"busy {busy:.2f} s, by the clock {wall:.2f} s, {page.stat().st_size / 1e6:.1f} MB")
+    assert busy <= 2.0
+
+
+def busy_seconds(browser: Browser) -> float:
+    metrics = browser.ask("Performance.getMetrics")["metrics"]
+    return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")

@@ -31,31 +31,6 @@ def fit_groups(groups: Sequence[Group], x: str | None) -> Fits:
     return {name: _fit(members, x) for name, members in named.items()}
 
 
-def exponent_in_words(curve: Curve) -> str:
-    """Return a power law without a floor in plain words, any other law as it describes itself."""
-    if curve.form != "m1":
-        return curve.in_words()
-    exponent = curve.parameters["c"]
-    if curve.interval_refused:
-        bounds = f"no interval: {curve.interval_refused}"
-    else:
-        low, high = curve.intervals["c"]
-        resamples = f"{curve.num_resamples:,} resamples of {curve.bootstrap}, {curve.num_points} trials"
-        bounds = f"{100 * curve.level:g} % interval {low:.2f} to {high:.2f} from {resamples}"
-    doubling = 100 * (1 - 2.0**exponent)
-    text = (
-        f"{curve.y_name} falls as {curve.x_name}^{exponent:.2f} ({bounds}); each doubling of {curve.x_name} removes "
-        f"{doubling:.1f} % of it"
-    )
-    return "; ".join([text, *curve.warnings])
-
-
-def may_be_flat(curve: Curve) -> bool:
-    """Return whether the interval of the exponent holds 0, so that a gain from more of x is not established."""
-    interval = curve.intervals.get("c")
-    return interval is not None and interval[1] >= 0
-
-
 def map_line(curve: Curve, num_points: int = 60) -> tuple[Line, Line]:
     """Return sizes over the measured range and the fitted mAP there, in percent."""
     sizes = np.geomspace(curve.x_min, curve.x_max, num_points)

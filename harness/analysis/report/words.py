@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness.analysis.decisions import ParetoPoint, next_trial
-from harness.analysis.fits import Curve
 from harness.analysis.names import short_name
 from harness.analysis.report.figures.memory import compared, deviation
 from harness.analysis.report.gather import Report
-from harness.analysis.report.lines import exponent_in_words, may_be_flat
 from harness.analysis.report.provenance import mixed
 from harness.analysis.summary import compare, extremes
 from harness.units import format_bytes
@@ -60,8 +58,7 @@ def _ends(report: Report) -> Iterator[str]:
 
 def _curves(report: Report) -> Iterator[str]:
     for name, fit in report.fits.items():
-        words = exponent_in_words(fit) if isinstance(fit, Curve) else fit.in_words()
-        yield words if name == "all trials" else f"{name}: {words}"
+        yield fit.in_words() if name == "all trials" else f"{name}: {fit.in_words()}"
 
 
 def _front(report: Report) -> Iterator[str]:
@@ -111,9 +108,6 @@ def _warnings(report: Report) -> Iterator[str]:
     unreadable = max((row["num_unreadable_videos"] or 0 for row in report.rows), default=0)
     if unreadable:
         yield f"with care: {_many(unreadable, 'video')} could not be read and took no part in training or test"
-    flat = [name for name, fit in report.fits.items() if isinstance(fit, Curve) and may_be_flat(fit)]
-    if flat:
-        yield f"with care: a gain from more {short_name(report.x or '')} is not established for {', '.join(flat)}"
 
 
 def _many(number: int, word: str) -> str:

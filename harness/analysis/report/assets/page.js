@@ -20,7 +20,6 @@ async function start() {
   for (const entry of [...seen, ...page.figures.filter(entry => !seen.includes(entry))]) {
     await nextFrame();
     await drawFigure(entry.place, entry.figure());
-    if (entry === seen.at(-1)) document.documentElement.dataset.seen = Math.round(performance.now());
   }
   if (place) {
     document.getElementById("learning-measure").addEventListener("change", () => drawFigure(place, learning()));
