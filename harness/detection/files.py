@@ -11,12 +11,12 @@ import gzip
 import io
 import json
 import math
-import os
-import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+from harness.atomic import whole_file
 
 Row = tuple[float, float, str, float]
 """Start and end in seconds, label, score."""
@@ -46,15 +46,8 @@ def write_detections(
         for video_id, rows in detections.items()
     }
     document = {"version": version, "external_data": dict(external_data or {}), "results": results}
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(document, file, allow_nan=False)
 
 
 def read_detections(path: Path, label_key: LabelKey = "label") -> dict[str, Rows]:

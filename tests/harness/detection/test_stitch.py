@@ -1,24 +1,14 @@
-"""Windows to videos, and the file between the detector and the evaluator."""
+"""Windows to videos."""
 
-import json
 import random
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.config import DetectionConfig
-from harness.detection import (
-    Detections,
-    MalformedDetections,
-    merge_windows,
-    read_detections,
-    select_candidates,
-    to_rows,
-    write_detections,
-)
+from harness.detection import Detections, merge_windows, select_candidates, to_rows
 
 CONFIG = DetectionConfig()
 
@@ -82,54 +72,6 @@ def test_a_detection_seen_by_two_windows_counts_once_with_hard_suppression():
     shifted = Detections(np.array([[5.1, 9.0]]), np.array([0.7]), np.array([2]))
     merged = merge_windows([window, shifted], replace(CONFIG, nms="hard"))
     assert to_rows(merged, ["a", "b", "c"]) == [(5.1, 9.0, "c", 0.7)]
-
-
-@given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
-def test_file_gives_back_every_digit(tmp_path_factory, seed):
-    path = tmp_path_factory.mktemp("detections") / "result_detection.json"
-    rng = np.random.default_rng(seed)
-    detections = {
-        f"vidéo {n}": [(float(rng.random()), 1 + float(rng.random()), '<b>"', float(rng.random()))] * n
-        for n in range(3)
-    }
-    write_detections(path, detections)
-    assert read_detections(path) == detections
-    assert {"version", "external_data", "results"} <= set(json.loads(path.read_text()))
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "result_detection.json"
-    write_detections(path, {"v": [(0.0, 1.0, "a", 0.5)]})
-    with pytest.raises(ValueError, match="JSON compliant"):
-        write_detections(path, {"v": [(0.0, float("inf"), "a", 0.5)]})
-    assert read_detections(path) == {"v": [(0.0, 1.0, "a", 0.5)]}
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not JSON"),
-        ("[]", "results"),
-        ('{"results": {"v": [{"segment": [1], "label": "a", "score": 1}]}}', "detection 0 of v"),
-        ('{"results": {"v": [{"segment": [1, 2], "label": "a"}]}}', "expected segment"),
-        ('{"results": {"v": [{"segment": [1, NaN], "label": "a", "score": 1}]}}', "finite"),
-        ('{"results": {"v": [{"segment": [1, 2], "label": 3, "score": 1}]}}', "label in words"),
-        ('{"results": {"v": {"segment": [1, 2]}}}', "expected"),
-    ],
-)
-def test_malformed_files_are_refused_with_the_place(tmp_path, text, message):
-    path = tmp_path / "result.json"
-    path.write_text(text)
-    with pytest.raises(MalformedDetections, match=message):
-        read_detections(path)
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(MalformedDetections, match="nothing"):
-        read_detections(tmp_path / "nothing.json")
 
 
 @given(st.integers(0, 2**32 - 1))
