@@ -44,8 +44,8 @@ these views and nothing else, no files and no network, and can change nothing:
 | `curves` | the measurements of training |
 
 A column whose name has dots is quoted: `"data.window.frames"`. The end of its path will do instead, with underscores
-for dots, where no other column ends so: `frames`, `adapter_lr`, `backbone_width`. A branch stands for its name, or else its
-kind: `backbone`, `head`, `adapter`. A short name means a column only where the query itself gives it no meaning;
+for dots, where no other column ends so: `frames`, `adapter_lr`, `backbone_width`. A branch stands for its name, or else
+its kind: `backbone`, `head`, `adapter`. A short name means a column only where the query itself gives it no meaning;
 `select *` shows paths, and after them the short names that the query uses. A map is read as `map_at['0.5']`.
 
 From Python, the same query and the whole table:

@@ -35,7 +35,7 @@ Answer one SELECT (DuckDB's SQL) over the views
   pareto   the settings that no other beats in both mAP and peak memory, seeds averaged
   curves   the measurements of training: loss, lr, map_avg ... by epoch and step
 Config values are columns named by their path in double quotes, "data.window.frames", or by the end of the path where
-only one column ends so: frames, adapter_lr, backbone_width. A branch stands for its name or kind: backbone, head, adapter.
+only one column ends so: frames, adapter_lr, backbone_width. A branch stands for its name or kind: backbone, head.
 results/README.md defines every column. The query can read these tables and nothing else.""",
         epilog=EXAMPLES,
     )
