@@ -19,9 +19,14 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "facts.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
+
+    def stopped_halfway():
+        with whole_file(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stopped_halfway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
