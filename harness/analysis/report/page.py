@@ -160,10 +160,8 @@ def _table_section(table: Table) -> Html:
 
 
 def _filter(table: Table) -> Html:
-    numeric = next((column.key for column in table.columns if column.key == "map"), None) or next(
-        (column.key for column in table.columns if column.numeric), None
-    )
-    example = f"filter: words, or {numeric}>30" if numeric else "filter: words"
+    has_map = any(column.key == "map" for column in table.columns)
+    example = "filter: words, or map>30" if has_map else "filter: words"
     return tag("input", type="search", placeholder=example, aria_label=f"filter {table.title}")
 
 

@@ -48,9 +48,12 @@ def report_places(reports: Sequence[Report], target: Path) -> list[Path]:
     """Return the file of each report: `target`, or with several studies one beside it for each."""
     if len(reports) == 1:
         return [target]
-    # A study's name comes out of a table: it must not lead out of the folder.
-    names = [re.sub(r"[^\w.-]+", "_", report.study) for report in reports]
-    return [target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names]
+    return [target.with_name(f"{target.stem}-{file_name(report.study)}{target.suffix}") for report in reports]
+
+
+def file_name(study: str) -> str:
+    """Return a study's name as part of a file's: it comes out of a table and must not lead out of the folder."""
+    return re.sub(r"[^\w-]+", "_", study)
 
 
 def study_folders(root: Path) -> Iterator[Path]:

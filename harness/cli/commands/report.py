@@ -60,6 +60,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Write the pages and say where they are."""
+    from harness.analysis.report import file_name
+
     if given.watch is not None:
         return _watch(given)
     places = _write(given)
@@ -68,7 +70,7 @@ def run(given: argparse.Namespace) -> int:
         if given.open:
             _open(page)
         if given.export:
-            _export(report, given.export if len(places) == 1 else given.export / report.study)
+            _export(report, given.export if len(places) == 1 else given.export / file_name(report.study))
     return 0
 
 

@@ -19,6 +19,7 @@ from harness.analysis.report.figures.style import (
     kinds,
     named,
     number_axis,
+    plain,
 )
 from harness.analysis.report.gather import Report
 from harness.analysis.summary import Group
@@ -74,7 +75,7 @@ def _bubbles_of(kind: Kind, report: Report, largest: int, *, few: bool) -> Trace
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": kind.label,
+        "name": plain(kind.label),
         "showlegend": report.by is not None,
         "x": [unit.of(group.peak_bytes) for group in kind.groups],
         "y": [100 * group.map_avg.mean for group in kind.groups if group.map_avg],

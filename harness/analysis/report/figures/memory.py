@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.analysis.report.axes import Row
-from harness.analysis.report.figures.style import Figure, Trace, hover, kinds, number_axis
+from harness.analysis.report.figures.style import Figure, Trace, hover, kinds, number_axis, plain
 from harness.analysis.report.gather import Report
 
 
@@ -81,7 +81,7 @@ def _traces(report: Report, rows: Sequence[Row], height) -> list[Trace]:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": kind.label,
+                "name": plain(kind.label),
                 "x": [row["predicted_peak_bytes"] / unit.factor for row in members],
                 "y": [height(row) for row in members],
                 "marker": {"color": f"{kind.colour}/0.75", "symbol": kind.symbol, "size": 8},

@@ -56,7 +56,7 @@ def kinds(groups: Sequence[Group], by: str | None) -> list[Kind]:
     values.sort(key=lambda value: (value if is_size(value) else 0, str(value)))
     return [
         Kind(
-            label=plain(setting_name({by: value})) if by else "all trials",
+            label=setting_name({by: value}) if by else "all trials",
             colour=f"@{index % NUM_COLOURS}",
             symbol=SYMBOLS[index // NUM_COLOURS % len(SYMBOLS)] if len(values) > NUM_COLOURS else SYMBOLS[0],
             groups=tuple(group for group in groups if not by or group.values.get(by) == value),

@@ -132,6 +132,18 @@ def test_markup_in_names_reaches_plotly_as_entities(hostile, simulated):
     assert plain(simulated.EVIL) in texts
 
 
+def test_names_are_made_literal_once(simulated, tmp_path):
+    for frames in (1, 2):
+        for number in range(14):  # more lines than are drawn, so that points are coloured by kind
+            row = simulated.make_row({FRAMES: 768 * frames}, study="a", score=0.4 + number / 100)
+            write_row(tmp_path, {**row, "digest": f"{frames}-{number}", "data.test_subset": f"a & <b> {number}"})
+    (report,) = gather(tmp_path)
+    for draw in (figures.bubbles, figures.curves, figures.predictions):
+        names = [trace.get("name", "") for trace in draw(report).traces]
+        assert any("a &amp; &lt;b&gt; 0" in name for name in names)
+        assert not any("&amp;amp;" in name or "&amp;lt;" in name for name in names)
+
+
 def test_what_cannot_be_drawn_is_left_out(simulated, tmp_path):
     write_row(tmp_path, simulated.make_row({}, state="failed", error="x"))
     (report,) = gather(tmp_path)
