@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from harness.evaluation.detad.case import Case, normalised_map, normalised_precision
 from harness.evaluation.detad.characteristics import Characteristic
@@ -76,23 +76,13 @@ def sensitivity(case: Case, characteristics: Sequence[Characteristic], *, compat
 
 
 def _map_of_bin(case: Case, inside: Bool[np.ndarray, " actions"], *, compat: bool) -> float:
-    num_inside = np.bincount(case.problem.actions.labels[inside], minlength=len(case.problem.labels))
     hit_inside = (case.matched >= 0) & inside[case.matched]
     kept = (case.matched < 0) | hit_inside
     if compat:
         kept[:] = kept.all(axis=0)
-    precision: list[Float[np.ndarray, " tiou"]] = []
-    for code, rows in case.rows:
-        if num_inside[code]:
-            precision.append(
-                np.array(
-                    [
-                        normalised_precision(hits[None, keep], int(num_inside[code]), case.mean_actions)[1][0]
-                        for hits, keep in zip(hit_inside[:, rows], kept[:, rows], strict=True)
-                    ]
-                )
-            )
-    return float(np.mean(precision))
+    num_inside = np.bincount(case.problem.actions.labels[inside], minlength=len(case.problem.labels))
+    _, precision = normalised_precision(case, hit_inside, kept, num_inside)
+    return float(precision[:, num_inside > 0].mean())
 
 
 def _members(case: Case, one: Characteristic) -> list[Bool[np.ndarray, " actions"]]:

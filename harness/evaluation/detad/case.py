@@ -26,12 +26,6 @@ class Case(NamedTuple):
         """Actions per class, which the precision of every class is normalised to."""
         return len(self.problem.actions.starts) / len(self.problem.present)
 
-    @property
-    def rows(self) -> list[tuple[int, slice]]:
-        """Code and detections of each class that has an action."""
-        bounds = np.searchsorted(self.found.labels, np.arange(len(self.problem.labels) + 1))
-        return [(int(code), slice(int(bounds[code]), int(bounds[code + 1]))) for code in self.problem.present]
-
 
 def make_case(
     truth: GroundTruth,
@@ -60,26 +54,38 @@ def make_case(
     matched = matched_actions(problem.actions, found, thresholds)
     case = Case(problem, thresholds, found, matched)
     if least_precision > 0:
-        for code, rows in case.rows:
-            num_actions = int(problem.num_actions[code])
-            precision, _ = normalised_precision(matched[:, rows] >= 0, num_actions, case.mean_actions)
-            matched[:, rows][precision <= least_precision] = NOBODY
+        matched[normalised_precision(case, matched >= 0)[0] <= least_precision] = NOBODY
     return case
 
 
 def normalised_precision(
-    hits: Bool[np.ndarray, "tiou rank"], num_actions: int, mean_actions: float
-) -> tuple[Float[np.ndarray, "tiou rank"], Float[np.ndarray, " tiou"]]:
-    """Return precision at each rank as if the class had `mean_actions` actions, and the AP from it.
+    case: Case,
+    hits: Bool[np.ndarray, "tiou found"],
+    kept: Bool[np.ndarray, "tiou found"] | None = None,
+    num_actions: Int[np.ndarray, " labels"] | None = None,
+) -> tuple[Float[np.ndarray, "tiou found"], Float[np.ndarray, "tiou labels"]]:
+    """Return precision at each detection as if its class had the mean number of actions, and the AP from it.
 
-    With recall R and F false positives it is R N / (R N + F).
+    With recall R, F false positives and N actions per class on average it is R N / (R N + F).
+
+    Args:
+        case: The detections.
+        hits: Which of them hit an action.
+        kept: Which of them are there at all; None: all.
+        num_actions: Actions of each class that are to be found; None: all. A class without any has AP 0.
     """
-    if not hits.shape[1]:
-        return np.zeros(hits.shape), np.zeros(len(hits))
-    expected = np.cumsum(hits, axis=1) / num_actions * mean_actions
-    precision = expected / (expected + np.cumsum(~hits, axis=1))
-    best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return precision, np.where(hits, best_from_here, 0.0).sum(axis=1) / num_actions
+    labels = case.found.labels
+    kept = np.ones_like(hits) if kept is None else kept
+    wanted = np.maximum(case.problem.num_actions if num_actions is None else num_actions, 1)
+    hits = hits & kept
+    expected = _running(hits, labels) / wanted[labels] * case.mean_actions
+    wrong = _running(kept & ~hits, labels)
+    precision = np.divide(expected, expected + wrong, out=np.zeros(hits.shape), where=kept & (expected + wrong > 0))
+    # Classes follow each other with rising labels: lowered by 2 a class, none is seen past the end of the one before.
+    lowered = precision - 2.0 * labels
+    best_from_here = np.maximum.accumulate(lowered[:, ::-1], axis=1)[:, ::-1] + 2.0 * labels
+    areas = [np.bincount(labels, weights=row, minlength=len(wanted)) for row in np.where(hits, best_from_here, 0.0)]
+    return precision, np.array(areas) / wanted
 
 
 def normalised_map(case: Case, without: Bool[np.ndarray, "tiou found"] | None = None) -> Float[np.ndarray, " tiou"]:
@@ -89,16 +95,14 @@ def normalised_map(case: Case, without: Bool[np.ndarray, "tiou found"] | None = 
         case: Detections and what they hit.
         without: Detections to leave out at each threshold.
     """
-    precision = []
-    for code, rows in case.rows:
-        hits, num_actions = case.matched[:, rows] >= 0, int(case.problem.num_actions[code])
-        if without is None:
-            precision.append(normalised_precision(hits, num_actions, case.mean_actions)[1])
-        else:
-            precision.append(
-                [
-                    float(normalised_precision(row[None, ~left_out], num_actions, case.mean_actions)[1][0])
-                    for row, left_out in zip(hits, without[:, rows], strict=True)
-                ]
-            )
-    return np.mean(precision, axis=0)
+    _, precision = normalised_precision(case, case.matched >= 0, None if without is None else ~without)
+    return precision[:, case.problem.present].mean(axis=1)
+
+
+def _running(
+    marked: Bool[np.ndarray, "tiou found"], labels: Int[np.ndarray, " found"]
+) -> Int[np.ndarray, "tiou found"]:
+    """Count the marked detections of the same class up to each."""
+    so_far = np.cumsum(marked, axis=1)
+    before = np.concatenate([np.zeros((len(marked), 1), dtype=so_far.dtype), so_far], axis=1)
+    return so_far - before[:, np.searchsorted(labels, labels)]

@@ -115,9 +115,9 @@ def _videos_of_the_original(
 
 
 def _profile(case: Case, kinds: Int[np.ndarray, "tiou found"]) -> Float[np.ndarray, "groups kinds"]:
-    portion = np.empty(len(case.found.starts), dtype=np.int64)
-    for code, rows in case.rows:
-        portion[rows] = np.arange(rows.stop - rows.start) // int(case.problem.num_actions[code])
+    labels = case.found.labels
+    rank = np.arange(len(labels)) - np.searchsorted(labels, labels)
+    portion = rank // case.problem.num_actions[labels]
     cells = portion * len(KINDS) + kinds
     counts = np.bincount(cells.ravel(), minlength=GROUPS * len(KINDS)).reshape(GROUPS, len(KINDS))
     totals = counts.sum(axis=1, keepdims=True)

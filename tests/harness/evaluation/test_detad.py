@@ -138,16 +138,40 @@ def test_order_changes_nothing(random_problem, seed):
     assert once == again
 
 
-def test_normalised_precision_is_ordinary_precision_for_a_class_of_mean_size():
-    hits = np.array([[True, False, True, False]])
-    precision, ap = normalised_precision(hits, 4, 4.0)
-    np.testing.assert_allclose(precision, [[1, 1 / 2, 2 / 3, 1 / 2]])
-    assert ap[0] == pytest.approx((1 + 2 / 3) / 4)
+def slow_ap(case, label, tiou_number, left_out):
+    """The definition, one detection at a time."""
+    num_actions = int((case.problem.actions.labels == label).sum())
+    hits = wrong = 0
+    curve = []
+    for index in np.flatnonzero(case.found.labels == label):
+        if not left_out[tiou_number, index]:
+            hit = case.matched[tiou_number, index] >= 0
+            hits, wrong = hits + hit, wrong + (not hit)
+            expected = hits / num_actions * case.mean_actions
+            curve.append((expected / (expected + wrong), hit))
+    best_later = [max(precision for precision, _ in curve[rank:]) for rank in range(len(curve))]
+    return sum(best for best, (_, hit) in zip(best_later, curve, strict=True) if hit) / num_actions
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_normalised_map_equals_its_definition(random_problem, seed):
+    truth, found = random_problem(seed)
+    case = make_case(truth_of(truth), found, np.array([0.3, 0.6]))
+    left_out = np.random.default_rng(seed).random(case.matched.shape) < 0.4
+    for without in (np.zeros_like(left_out), left_out):
+        expected = [
+            np.mean([slow_ap(case, label, number, without) for label in case.problem.present]) for number in (0, 1)
+        ]
+        np.testing.assert_allclose(normalised_map(case, without), expected, atol=1e-12)
 
 
 def test_a_class_twice_the_mean_is_judged_more_strictly():
-    hits = np.array([[True, False]])
-    assert normalised_precision(hits, 4, 2.0)[0][0, 1] == pytest.approx(0.5 / 1.5)
+    truth = truth_of({"v": [(float(n), n + 0.5, "a") for n in range(3)] + [(9.0, 9.5, "b")]})
+    case = make_case(truth, {"v": [(0.0, 0.5, "a", 0.9), (50.0, 51.0, "a", 0.8)]}, np.array([0.5]))
+    precision, _ = normalised_precision(case, case.matched >= 0)
+    # One of three found, as if there were two: two thirds of an action against one false alarm.
+    assert precision[0].tolist() == pytest.approx([1.0, (2 / 3) / (2 / 3 + 1)])
 
 
 def test_a_perfect_detector_misses_nothing_and_gains_nothing(random_problem):
@@ -210,5 +234,6 @@ def test_map_without_errors_is_recall(random_problem, seed):
     """Where nothing wrong is left, precision is 1 up to the last hit."""
     truth, found = random_problem(seed)
     case = make_case(truth_of(truth), found, np.array([0.5]))
-    recall = [(case.matched[0, rows] >= 0).sum() / case.problem.num_actions[code] for code, rows in case.rows]
+    found_of = np.bincount(case.found.labels[case.matched[0] >= 0], minlength=len(case.problem.labels))
+    recall = (found_of / case.problem.num_actions.clip(1))[case.problem.present]
     assert normalised_map(case, case.matched < 0)[0] == pytest.approx(np.mean(recall))
