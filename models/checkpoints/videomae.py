@@ -129,6 +129,8 @@ def _table_problem(value: Tensor, config: VideoMAEConfig) -> str:
     tokens = config.clip_frames // config.tubelet * side**2
     if value.numel() != tokens * config.width:
         return f"has shape {tuple(value.shape)}, expected {tokens} positions ({config.image_size} pixels)"
+    if value.is_complex():
+        return "holds complex numbers, expected the fixed sinusoids"
     if value.is_meta:
         return ""
     off = (value.reshape(tokens, config.width).float() - sinusoid_table(tokens, config.width)).abs().max()
