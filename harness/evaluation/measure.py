@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from harness.evaluation.average_precision import MapResult, evaluate
 from harness.evaluation.columns import DetectionRow, Ties
 from harness.evaluation.ground_truth import GroundTruth
 from harness.evaluation.recall import MOST_PROPOSALS, ProposalRecall, proposal_recall, recall_at_kx
-from harness.evaluation.settings import Protocol
+from harness.evaluation.settings import Metric, Protocol
 from harness.evaluation.thumos14 import evaluate_thumos14
 
-Metric = Literal["map", "recall", "proposals"]
 PROPOSALS_SHOWN = (1, 5, 10, 50, 100)
 
 

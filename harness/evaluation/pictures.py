@@ -19,7 +19,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B5538D", "#B07D00", "#3A9BD9")
 INK, FAINT = "#222222", "#DDDDDD"
 PAGE_WIDTH_IN = 7.0
 FORMATS = ("png", "svg")
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",

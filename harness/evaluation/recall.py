@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from harness.evaluation.columns import ActionRow, Columns, DetectionRow, Ties, check_tious, prepare
+from harness.evaluation.columns import ActionRow, Columns, DetectionRow, Problem, Ties, check_tious, prepare
 from harness.evaluation.matching import overlapping_pairs
 
 PROPOSAL_TIOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -78,31 +78,40 @@ def proposal_recall(
         ValueError: as `evaluate`, or no proposal in any video with ground truth.
     """
     thresholds = check_tious(tious)
-    unlabelled = {v: [(row[0], row[1], "", row[3]) for row in rows] for v, rows in detections.items()}
-    truth = prepare(ground_truth, {}, drop_flawed=drop_flawed).actions
-    actions = {v: [] for v in ground_truth}
-    videos = sorted(ground_truth)
-    for video, start, end in zip(truth.videos.tolist(), truth.starts.tolist(), truth.ends.tolist(), strict=True):
-        actions[videos[video]].append((start, end, ""))
-    problem = prepare(actions, unlabelled, drop_flawed=False, ties=ties)
-    by_video = np.argsort(problem.found.videos, kind="stable")
-    found = problem.found.take(by_video)
-    given = np.bincount(found.videos, minlength=len(problem.videos))
+    problem = _without_labels(ground_truth, detections, drop_flawed=drop_flawed, ties=ties)
+    found = problem.found.take(np.argsort(problem.found.videos, kind="stable"))
     annotated = np.unique(problem.actions.videos)
+    given = np.bincount(found.videos, minlength=len(problem.videos))
     share = most * float(len(annotated)) / max(len(found.starts), 1)
     taken = np.minimum((given * share).astype(np.int64), given)
     total = int(taken[annotated].sum())
     if not total:
         raise ValueError("no proposal lies in a video with ground truth, expected at least one")
+    # The order of these products decides where a share of a video is rounded down, and is the toolkit's.
     shares = np.arange(1, most + 1) / most * (most * float(len(annotated)) / total)
-    first_hit = _first_hits(problem.actions, found, thresholds)
-    here = taken[problem.actions.videos]
-    first_hit[:, :] = np.where(first_hit < here, first_hit, np.iinfo(np.int64).max)
-    allowed = np.minimum((here[:, None] * shares).astype(np.int64), here[:, None])
-    recall = np.array([(hit[:, None] < allowed).mean(axis=0) for hit in first_hit])
-    curve = recall.mean(axis=0)
+    there = taken[problem.actions.videos][:, None]
+    allowed = np.minimum((there * shares).astype(np.int64), there)
+    first_hits = _first_hits(problem.actions, found, thresholds)
+    curve = np.mean([(first[:, None] < allowed).mean(axis=0) for first in first_hits], axis=0)
     numbers = shares * (float(total) / len(annotated))
     return ProposalRecall(at=tuple(curve.tolist()), area=float(np.trapezoid(curve, numbers) / numbers[-1]))
+
+
+def _without_labels(
+    ground_truth: Mapping[str, Sequence[ActionRow]],
+    detections: Mapping[str, Sequence[DetectionRow]],
+    *,
+    drop_flawed: bool,
+    ties: Ties,
+) -> Problem:
+    """Return the problem of finding segments of any class; duplicates are dropped by class first."""
+    sound = prepare(ground_truth, {}, drop_flawed=drop_flawed)
+    actions: dict[str, list[ActionRow]] = {video_id: [] for video_id in ground_truth}
+    columns = (sound.actions.videos, sound.actions.starts, sound.actions.ends)
+    for video, start, end in zip(*(column.tolist() for column in columns), strict=True):
+        actions[sound.videos[video]].append((start, end, ""))
+    found = {video_id: [(row[0], row[1], "", row[3]) for row in rows] for video_id, rows in detections.items()}
+    return prepare(actions, found, drop_flawed=False, ties=ties)
 
 
 def _first_hits(

@@ -8,6 +8,7 @@ from typing import Literal
 Task = Literal["label", "verb", "noun", "action"]
 """Which name of an action counts; all but `label` are EPIC-Kitchens'."""
 Protocol = Literal["activitynet", "opentad", "thumos14"]
+Metric = Literal["map", "recall", "proposals"]
 Bins = tuple[tuple[str, float], ...]
 """Name and upper edge (inclusive) of each bin, rising; the first bin holds its own lower end too."""
 
@@ -51,7 +52,7 @@ class Setting:
     tious: tuple[float, ...]
     diagnosis_tious: tuple[float, ...] = ()
     """Empty: `tious`."""
-    metrics: tuple[str, ...] = ("map",)
+    metrics: tuple[Metric, ...] = ("map",)
     tasks: tuple[Task, ...] = ("label",)
     without_v: bool = False
     """Ids are compared without a leading `v_`, which files of ActivityNet have or lack."""

@@ -22,6 +22,7 @@ equal scores
   values       the smaller video id, then the earlier start, then the earlier end goes first: the order of the files
                changes nothing (default)
   file         in the order of the file, as the public evaluators would with a stable sort
+  With thumos14 the same choice says in which order actions choose: by time, or as in the file.
 A detection of a class that no action has is ignored; one in a video outside the subset counts as wrong, as does one
 that ends before it starts. The mean is over the classes that have an action.
 
@@ -62,7 +63,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(given: argparse.Namespace) -> int:
     """Print the measures as tables or JSON."""
     from harness.evaluation import measure, setting_of
-    from harness.evaluation.measure import Metric
+    from harness.evaluation.settings import Metric
 
     setting = setting_of(given.on)
     metrics = given.metrics or setting.metrics
