@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.lock import one_driver
-from harness.cli.options import Options, UserError, read_options
+from harness.cli.options import Options, read_options
 from harness.cli.plan import Plan, cache_dir, make_plan, provenance
 from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
 from harness.study import Study, Trial
+from harness.tables import WORTH_IT, TableUnwritable, check_writable, compact
 from harness.tables.query import ARCHIVE_FOLDER
 from harness.units import format_bytes
 
@@ -57,7 +58,7 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
 
     began = time.monotonic()
     folder = options.results / study.name
-    writable(folder)
+    check_writable(folder)
     with one_driver(folder):
         plan = make_plan(study, options, terminal, prepare=True)
         assert plan.sources is not None
@@ -78,6 +79,7 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
             terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
             stopped = False
         show_summary(plan, rows, terminal, seconds=time.monotonic() - began)
+        _compact(folder, terminal)
         if stopped:
             done = len(plan.trials) - len(plan.missing(rows))
             terminal.say(
@@ -160,19 +162,12 @@ def _sweep_options(options: Options, gpu: bool) -> Any:
     )
 
 
-def writable(folder: Path) -> None:
-    """Make the folder, or say why rows could not be written there, before hours are spent on them.
-
-    Raises:
-        UserError: the folder cannot be made or written to.
-    """
-    probe = folder / f".writable-{os.getpid()}"
+def _compact(folder: Path, terminal: Terminal) -> None:
+    """Fold many small files into one; only the driver may, and it holds the study's lock here."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"--results is {folder.parent}, which cannot be written to: {error.strerror}") from None
+        compact(folder, at_least=WORTH_IT)
+    except TableUnwritable as failure:
+        terminal.note(f"{failure}; the old files are all there")
 
 
 def _set_aside(folder: Path, terminal: Terminal) -> None:

@@ -148,19 +148,19 @@ def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Te
     fits = fit_lines(groups, column(plan.study.x))
     comparison = _largest_against_smallest(groups, ordered)
     pictures = _pictures(plan, groups, fits) if any(group.map_avg for group in groups) else []
+    report = _report(plan) if pictures else None
     query = _query(plan)
     if plan.options.json:
-        print(
-            json.dumps(
-                _document(plan, ordered, groups, fits, comparison, pictures, query, seconds), indent=1, default=str
-            )
-        )
+        document = _document(plan, ordered, groups, fits, comparison, pictures, report, query, seconds)
+        print(json.dumps(document, indent=1, default=str))
         return
     terminal.console.print(trial_table(groups, title=plan.study.title))
     for sentence in _sentences(plan, ordered, fits, comparison):
         terminal.say(sentence)
     for path in pictures:
         terminal.say(f"picture: {path}")
+    if report:
+        terminal.say(f"report:  {report}")
     terminal.say(f"tables:  {plan.folder}/*.parquet (columns: results/README.md)")
     for row in ordered:
         if row["state"] in ("failed", "out_of_memory", "too_large"):
@@ -213,8 +213,17 @@ def _pictures(plan: Plan, groups: tuple[Group, ...], fits: Mapping[str, PowerLaw
     return [curve, bubbles]
 
 
+def _report(plan: Plan) -> Path:
+    from harness.analysis.report import write_report
+
+    study = plan.study
+    by = column(study.by) if study.by else None
+    (page,) = write_report(plan.folder, title=study.title, x=column(study.x), by=by)
+    return page
+
+
 def _query(plan: Plan) -> str:
-    names = {column(path): short_name(column(path)) for path in plan.grid.paths}
+    names = {column(path): short_name(column(path)).replace(" ", "_") for path in plan.grid.paths}
     selected = ", ".join(f'"{path}" as {name}' for path, name in names.items())
     order = ", ".join(names.values())
     sql = (
@@ -231,6 +240,7 @@ def _document(
     fits: Mapping[str, PowerLaw | Refused],
     comparison: Comparison | None,
     pictures: list[Path],
+    report: Path | None,
     query: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -250,6 +260,7 @@ def _document(
         "largest_against_smallest": comparison.in_words() if comparison else None,
         "notes": list(plan.sources.notes) if plan.sources else [],
         "pictures": list(map(str, pictures)),
+        "report": str(report) if report else None,
         "query": query,
     }
 

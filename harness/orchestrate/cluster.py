@@ -38,6 +38,13 @@ ENVIRONMENT = {
 }
 """Settings that Ray reads from the environment of the study and of every process it starts; the user's own win."""
 
+LOCAL = {
+    # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
+    # under `uv run --no-sync` that environment stays empty and no worker ever comes up. Here the driver's own serves.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""The same, for a cluster on this machine only."""
+
 
 @dataclass(kw_only=True)
 class Cluster:
@@ -96,10 +103,10 @@ def connect(
     Raises:
         ValueError: nothing answers at the address, or it does not let us in.
     """
-    for name, value in ENVIRONMENT.items():
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    for name, value in (ENVIRONMENT | (LOCAL if address in (None, "local") else {})).items():
         os.environ.setdefault(name, value)
     _silence()
-    address = address or os.environ.get("RAY_ADDRESS") or None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address and address != "local":

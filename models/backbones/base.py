@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.adapters.grid import Run, Tap, run_plainly
+from models.config import BackboneConfig
 
 
 class Backbone(nn.Module):
@@ -13,6 +14,7 @@ class Backbone(nn.Module):
     where that is possible, and holds an adapter as attribute `adapter` of the block that it ends.
     """
 
+    config: BackboneConfig
     layer_channels: tuple[int, ...]
     """Channels of the output of every block that can carry an adapter, in the order in which they run."""
 
