@@ -4,7 +4,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.adapters.grid import Run, Tap, run_plainly
-from models.config import BackboneConfig
 
 
 class Backbone(nn.Module):
@@ -14,7 +13,6 @@ class Backbone(nn.Module):
     where that is possible, and holds an adapter as attribute `adapter` of the block that it ends.
     """
 
-    config: BackboneConfig
     layer_channels: tuple[int, ...]
     """Channels of the output of every block that can carry an adapter, in the order in which they run."""
 
