@@ -59,8 +59,7 @@ def paired_comparison(
         arm_a: Config path to value, what makes a trial one of the arm.
         arm_b: The same for the other arm.
         over: Config paths to pair by besides the seed, where the arms were run in several settings. Settings with
-        several
-            seeds then each give a mean, and the interval is that of the mean over these very settings.
+            several seeds then each give a mean, and the interval is that of the mean over these very settings.
         level: Of the interval.
 
     Raises:

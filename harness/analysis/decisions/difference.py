@@ -31,8 +31,8 @@ class Difference:
             return f"{self.better.name} is {points:.1f} points above {self.worse.name} ({NO_SPREAD})"
         amount = f"{points:.1f} ± {100 * self.half_width:.1f}"
         if self.distinguishable:
-            return f"{self.better.name} beats {self.worse.name} by {amount}"
-        return f"{self.better.name} and {self.worse.name} are not distinguishable (difference {amount})"
+            return f"{self.better.name} beats {self.worse.name} by {amount} points"
+        return f"{self.better.name} and {self.worse.name} are not distinguishable (difference {amount} points)"
 
 
 def difference(one: Group, other: Group, pooled: Pooled | None, level: float) -> Difference:

@@ -35,9 +35,8 @@ class IsoMemory:
         elif not self.comparisons:
             text = f"at {budget} there is only {_scored(self.contenders[0])}"
         else:
-            known = self.comparisons[0].half_width is not None
-            note = f" points of mAP ({100 * self.level:g} % intervals)" if known else " points of mAP"
-            text = f"at {budget}: " + "; ".join(each.in_words() for each in self.comparisons) + (note if known else "")
+            note = f" ({100 * self.level:g} % intervals)" if self.comparisons[0].half_width is not None else ""
+            text = f"at {budget}: {'; '.join(each.in_words() for each in self.comparisons)}{note}"
         if self.best_within is not None and self.best_within not in self.contenders[:1]:
             text += f"; best within the budget is {_scored(self.best_within)}"
         return text

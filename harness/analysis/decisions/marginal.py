@@ -1,5 +1,6 @@
 """Which knob buys most mAP per GiB: single steps along one axis, with intervals."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,21 +67,35 @@ class MarginalGains:
     """Most mAP per GiB first; steps that cost no memory before those."""
     level: float
     distinguishable: bool | None
-    """Whether the first step's rate is above the best of another knob beyond their intervals; None if unknown."""
+    """Whether the best step from `start` buys more per GiB than any of another knob, beyond the interval of the
+    difference; None without a start or where no spread is known."""
 
     def in_words(self) -> str:
         """Return the answer as a sentence."""
         if not self.steps:
             return "no two settings differ in one knob only, so no knob has a price"
-        where = f"from {self.start.name}, " if self.start else ""
-        text = where + "; ".join(step.in_words() for step in self.steps)
-        if len({step.knob for step in self.steps}) < 2:
+        if self.start is None:
+            return "points of mAP per GiB: " + "; ".join(self._range(knob) for knob in self._knobs)
+        text = f"from {self.start.name}, " + "; ".join(step.in_words() for step in self.steps)
+        if len(self._knobs) < 2:
             return text
         if self.distinguishable is None:
             return f"{text}; {NO_SPREAD}"
         first = short_name(self.steps[0].knob)
         verdict = f"{first} buys most" if self.distinguishable else "the knobs are not distinguishable"
         return f"{text} ({100 * self.level:g} % intervals): {verdict}"
+
+    @property
+    def _knobs(self) -> list[str]:
+        return list(dict.fromkeys(step.knob for step in self.steps))
+
+    def _range(self, knob: str) -> str:
+        rates = [100 * step.gain_per_gib for step in self.steps if step.knob == knob and step.gain_per_gib is not None]
+        name, free = short_name(knob), sum(step.knob == knob for step in self.steps) - len(rates)
+        parts = [f"{min(rates):.2f} to {max(rates):.2f} over {len(rates)} steps"] if len(rates) > 1 else []
+        parts += [f"{rates[0]:.2f} in one step"] if len(rates) == 1 else []
+        parts += [f"{free} step{'s'[: free != 1]} without cost"] if free else []
+        return f"{name} {', '.join(parts)}"
 
 
 def marginal_gains(
@@ -107,7 +122,8 @@ def marginal_gains(
         step for knob in _knobs(shown) for step in _steps(shown, knob, pooled, level) if start in (None, step.start)
     ]
     steps.sort(key=_rate, reverse=True)
-    return MarginalGains(start=start, steps=tuple(steps), level=level, distinguishable=_clear_winner(steps))
+    clear = None if start is None or pooled is None else _clear_winner(steps, pooled.half_width([1], level))
+    return MarginalGains(start=start, steps=tuple(steps), level=level, distinguishable=clear)
 
 
 def _best_within(groups: Sequence[Group], budget_bytes: float) -> Group:
@@ -149,11 +165,28 @@ def _rate(step: Step) -> tuple[bool, float]:
     return (True, step.gain) if rate is None and step.gain > 0 else (False, step.gain if rate is None else rate)
 
 
-def _clear_winner(steps: Sequence[Step]) -> bool | None:
-    """Return whether the first step's lower end lies above the upper end of every step of another knob."""
-    if not steps or any(step.interval_per_gib is None for step in steps):
-        return None
-    others = [step.interval_per_gib for step in steps if step.knob != steps[0].knob]
-    first = steps[0].interval_per_gib
-    assert first is not None
-    return all(first[0] > other[1] for other in others if other)
+def _clear_winner(steps: Sequence[Step], half_width: float) -> bool | None:
+    """Return whether the first step's rate is above that of every step of another knob; all have one start.
+
+    The rates share the start's error, so their difference is judged and not their intervals. A step that costs no
+    memory and brings mAP wins by itself.
+
+    Args:
+        steps: Best first.
+        half_width: Of the interval of a single trial.
+    """
+    first = steps[0] if steps else None
+    if first is None or first.extra_bytes <= 0:
+        return None if first is None else first.half_width is not None and first.gain > first.half_width
+    return all(
+        _rate(first)[1] - _rate(other)[1] > half_width * _uncertainty(first, other)
+        for other in steps
+        if other.knob != first.knob and other.extra_bytes > 0
+    )
+
+
+def _uncertainty(one: Step, other: Step) -> float:
+    """Return the standard error of the difference of two rates from one start, for trials of unit spread."""
+    price, other_price = GIB / one.extra_bytes, GIB / other.extra_bytes
+    parts = ((price, one.end), (other_price, other.end), (price - other_price, one.start))
+    return math.sqrt(sum(factor**2 / len(group.maps) for factor, group in parts))

@@ -32,6 +32,8 @@ class Candidate:
     """Half of the answer's interval afterwards, if the spread stays as it is; mAP, 0 to 1."""
     narrowing: float
     """How much less than now."""
+    known: bool
+    """Whether the setting has a result already, so that the trial is another seed of it."""
     seconds: float | None
     """What it takes: the mean of the setting's trials, or a law of time over x; None where no time is known."""
 
@@ -65,8 +67,9 @@ class NextTrial:
         now, then = 100 * self.half_width, 100 * self.best.half_width
         cost = "" if self.best.seconds is None else f" in {format_seconds(self.best.seconds)}"
         per = "per hour" if self.best.seconds else "per trial"
+        again = " with another seed" if self.best.known else ""
         return (
-            f"{self.question}: run {setting_name(self.best.values)} with another seed; it narrows the answer from "
+            f"{self.question}: run {setting_name(self.best.values)}{again}; it narrows the answer from "
             f"± {now:.1f} to ± {then:.1f} points of mAP{cost}, the most {per} of {len(self.candidates)} candidates"
         )
 
@@ -117,7 +120,7 @@ def _about_best(groups: Sequence[Group], budget_bytes: float | None, pooled: Poo
     gaps = [difference(usable[0], other, pooled, level) for other in usable[1:]]
     closest = min(gaps, key=lambda gap: gap.mean / (gap.half_width or math.inf))
     if closest.distinguishable:
-        return settled(f"settled, {closest.in_words()} points of mAP")
+        return settled(f"settled, {closest.in_words()}")
     question += f", {closest.better.name} or {closest.worse.name}"
     nums = [len(closest.better.maps), len(closest.worse.maps)]
     assert closest.half_width is not None
@@ -125,7 +128,15 @@ def _about_best(groups: Sequence[Group], budget_bytes: float | None, pooled: Poo
     for index, group in enumerate((closest.better, closest.worse)):
         more = [num + (place == index) for place, num in enumerate(nums)]
         then = pooled.half_width(more, level)
-        found.append(_candidate(group.values, then, closest.half_width, group.total_seconds))
+        found.append(
+            Candidate(
+                values=dict(group.values),
+                half_width=then,
+                narrowing=closest.half_width - then,
+                known=True,
+                seconds=group.total_seconds,
+            )
+        )
     return _ranked(question, closest.half_width, found)
 
 
@@ -150,8 +161,17 @@ def _about_curve(groups: Sequence[Group], x: str, at: float, form: str, level: f
     rest = {path: value for path, value in members[0].values.items() if path != x}
     places = {group.values[x] for group in groups if rest.items() <= group.values.items()} | {at}
     width, seconds = _band_width(curve, members, x, at, level), _time_law(members, x)
-    now = width(None)
-    found = [_candidate({**rest, x: place}, width(place), now, seconds(place)) for place in places]
+    now, known = width(None), {group.values[x] for group in members}
+    found = [
+        Candidate(
+            values={**rest, x: place},
+            half_width=width(place),
+            narrowing=now - width(place),
+            known=place in known,
+            seconds=seconds(place),
+        )
+        for place in places
+    ]
     return _ranked(question, now, found)
 
 
@@ -192,10 +212,6 @@ def _time_law(members: Sequence[Group], x: str) -> Callable[[float], float | Non
     sizes, seconds = np.array(timed).T
     (base, price), _ = nnls(np.stack([np.ones_like(sizes), sizes / sizes.max()], axis=1), seconds)
     return lambda place: float(base + price * place / sizes.max())
-
-
-def _candidate(values: dict[str, Any], then: float, now: float, seconds: float | None) -> Candidate:
-    return Candidate(values=dict(values), half_width=then, narrowing=now - then, seconds=seconds)
 
 
 def _ranked(question: str, now: float, found: Sequence[Candidate]) -> NextTrial:

@@ -67,14 +67,14 @@ def resampled_means(
     if pooled is None:
         return None
     rng = np.random.default_rng(seed)
-    deviations = _deviations(groups)
     scale = np.ones(resamples)
-    if not math.isinf(pooled.freedom):
+    if run_spread is None:
         scale = np.sqrt(pooled.freedom / rng.chisquare(pooled.freedom, resamples))
+    deviations = None if run_spread is not None else _deviations(groups)
     draws = []
     for group in groups:
         shape = (resamples, len(group.maps))
-        moves = rng.normal(0, pooled.std, shape) if run_spread is not None else rng.choice(deviations, shape)
+        moves = rng.normal(0, pooled.std, shape) if deviations is None else rng.choice(deviations, shape)
         draws.append(np.mean(group.maps) + scale * moves.mean(axis=1))
     return np.stack(draws, axis=1)
 

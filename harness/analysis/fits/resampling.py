@@ -24,8 +24,8 @@ MIN_FREEDOM = 2
 UNLIKELY = 0.01
 """Probability of so bad a fit, were the form right, below which it is held to be wrong."""
 ENOUGH_SEEDS = 8
-"""Trials at an x from which their own spread is used. With 2 or 3, intervals of m1 that say 90 % hold 80 to 85 times in a
-hundred when each x keeps to its own deviations, and 87 to 91 times when they are pooled."""
+"""Trials at an x from which their own spread is used. With 2 or 3, intervals of m1 that say 90 % hold 80 to 85 times in
+a hundred when each x keeps to its own deviations, and 87 to 91 times when they are pooled."""
 
 
 class Draws(NamedTuple):
