@@ -99,9 +99,7 @@ def test_a_trial_on_features_resumes_and_is_scored(small_world, config: TrialCon
     assert resumed.curve == whole.curve
 
 
-def test_windows_start_on_the_cells_of_the_video(
-    small_world, config: TrialConfig, dataset: Dataset, tmp_path: Path
-):
+def test_windows_start_on_the_cells_of_the_video(small_world, config: TrialConfig, dataset: Dataset, tmp_path: Path):
     store = ensure_features(config, places(small_world, tmp_path), dataset, SilentReporter(), {})
     for batch in train_loader(dataset, config.data, batch_size=2, seed=0, epoch=0, features=store):
         for row, window in enumerate(batch.windows):
