@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from harness.cli.commands import check, diagnose, evaluate, query, report
+from harness.cli.commands import check, diagnose, evaluate, fit, query, report
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-COMMANDS = (evaluate, diagnose, query, report, check)
+COMMANDS = (evaluate, diagnose, query, fit, report, check)
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 
