@@ -75,6 +75,8 @@ def fit_curve(
         raise ValueError(f"the level is {level}, expected between 0 and 1")
     if resamples < 0:
         raise ValueError(f"resamples is {resamples}, expected 0 or more")
+    if ceiling is not None and (data.y > ceiling).any():
+        raise ValueError(f"{y_name} is {data.y.max():g} somewhere, expected at most the ceiling {ceiling:g}")
     laws = {name: form_named(name, ceiling=ceiling) for name in (FORM_NAMES if form == "auto" else (form,))}
     how = _How(bootstrap=bootstrap, level=level, resamples=resamples, seed=seed, huber=huber)
     reason = _refusal(data, laws)
