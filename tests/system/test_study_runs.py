@@ -124,7 +124,7 @@ def fails(*options: str, results: Path | str = "/tmp") -> str:
         (["--set", "data.window.framez=64"], "data.window.framez"),
         (["--set", "data.window.frames"], "PATH=VALUE"),
         (["--set", "data.window.frames=100"], "100"),
-        (["--set", "data.window.frames=8"], "multiple of the backbone's 16-frame clip"),
+        (["--set", "data.window.frames=8"], "multiple of 16 for videomae-tiny"),
         (["--set", "model.adapter.kernel=4"], "model.adapter.kernel is 4"),
         (["--seeds", "0"], "0"),
         (["--on", "custom"], "--data-root"),
