@@ -8,7 +8,7 @@ import numpy as np
 from harness.analysis.fits.curve import HoldOut
 from harness.analysis.fits.forms import Form
 from harness.analysis.fits.points import Points
-from harness.analysis.fits.search import Fit, best_fit
+from harness.analysis.fits.search import SAME_COST, Fit, best_fit
 
 HELD_SHARE, MOST_HELD = 0.25, 3
 """Share of the distinct x that is held out, from the largest down, and how many at most."""
@@ -42,7 +42,12 @@ def choose(laws: Sequence[Form], data: Points, huber: float | None = None) -> Ch
     scores = {name: scores[name] for name in errors}
     best = min(errors.values())
     tied = [law for law in laws if errors.get(law.name, np.inf) <= TIE * best]
-    law = min(tied, key=lambda law: (scores[law.name], law.num_parameters))
+    best_law = min(tied, key=lambda law: (scores[law.name], law.num_parameters))
+    # A form at its bounds is another one with parameters to spare.
+    same = [
+        law for law in laws if law.name in errors and fits[law.name].cost <= fits[best_law.name].cost * (1 + SAME_COST)
+    ]
+    law = min(same, key=lambda law: law.num_parameters)
     return Choice(law, fits, HoldOut(x=tuple(held.tolist()), rmse_log=errors), _akaike(scores))
 
 

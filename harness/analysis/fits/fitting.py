@@ -15,7 +15,7 @@ from harness.analysis.fits.least_squares import minimise
 from harness.analysis.fits.points import Numbers, Points, points
 from harness.analysis.fits.profile import profile_intervals
 from harness.analysis.fits.refusal import Refused
-from harness.analysis.fits.resampling import choose_method, draw, pooled_variance, why_not
+from harness.analysis.fits.resampling import Draws, choose_method, draw, pooled_variance, why_not
 from harness.analysis.fits.search import Fit, box
 from harness.analysis.fits.words import warnings
 
@@ -148,32 +148,37 @@ def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) ->
 
 
 def _resample(law: Form, data: Points, fit: Fit, method: str, how: _How, num: int) -> tuple[Resampled, int]:
-    """Return refits to resampled data, from the best fit and from one start within, and how many failed."""
+    """Return fits to resampled data, and how many resamples have too few distinct x for one."""
     z, log_y = np.log(data.x) - data.centre, data.log_y
     fitted = law.curve(fit.theta[None], z[None])[0][0]
     drawn = draw(data, fitted, law.num_parameters, method, num, np.random.default_rng(how.seed))
+    distinct = sum((drawn.weights[:, group] > 0).any(axis=1).astype(int) for group in data.members())
+    usable = distinct >= law.num_parameters
+    theta = _refit(law, z, log_y, drawn, fit, how.huber)
+    usable &= np.isfinite(law.curve(theta, z[None])[0]).all(axis=1)
+    return Resampled(law=law, theta=theta[usable], noise=drawn.noise[usable]), int(num - usable.sum())
+
+
+def _refit(law: Form, z: np.ndarray, log_y: np.ndarray, drawn: Draws, fit: Fit, huber: float | None) -> np.ndarray:
+    if law.exact is not None and huber is None:
+        return law.exact(z, drawn.log_y, drawn.weights)
     # The best fit may lie at a bound, where nothing tells a descent to leave it: hence the second start.
     inner = law.starts(z, log_y)
     found = [
         minimise(
             lambda theta: law.curve(theta, z[None]),
             drawn.log_y,
-            np.tile(start, (num, 1)),
+            np.tile(start, (len(drawn.log_y), 1)),
             box(law, z, log_y),
             weights=drawn.weights,
-            huber=how.huber,
+            huber=huber,
             rounds=RESAMPLE_ROUNDS,
             tolerance=RESAMPLE_TOLERANCE,
         )
         for start in (fit.theta, inner[len(inner) // 2])
     ]
     better = found[1].cost < found[0].cost
-    theta = np.where(better[:, None], found[1].theta, found[0].theta)
-    distinct = np.array([len(np.unique(data.x[weight > 0])) for weight in drawn.weights])
-    usable = (distinct > law.num_parameters - (law.name == "m1")) & np.isfinite(
-        np.minimum(found[0].cost, found[1].cost)
-    )
-    return Resampled(law=law, theta=theta[usable], noise=drawn.noise[usable]), int(num - usable.sum())
+    return np.where(better[:, None], found[1].theta, found[0].theta)
 
 
 def _other_forms(choice: Choice, laws: Mapping[str, Form], data: Points, method: str, how: _How) -> list[Resampled]:

@@ -47,6 +47,8 @@ class Form:
     """Inner parameters (fits, p) and ln(centre) -> parameters of the formula."""
     profiled: Mapping[str, tuple[int, float]]
     """Parameters of the formula that follow from a single inner one: its place, and their value at its lower bound."""
+    exact: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    """z, ln y (fits, points) and weights (fits, points) -> the least-squares solution (fits, p), where there is one."""
 
 
 def form_named(name: str, *, ceiling: float | None = None) -> Form:
@@ -71,6 +73,7 @@ def form_named(name: str, *, ceiling: float | None = None) -> Form:
                 starts=starts.m1_starts,
                 natural=_m1_natural,
                 profiled={"c": (1, -np.inf)},
+                exact=starts.weighted_lines,
             )
         case "m2":
             return Form(

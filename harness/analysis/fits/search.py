@@ -32,6 +32,9 @@ def best_fit(law: Form, data: Points, centre: float, *, huber: float | None = No
     """Return the best fit from the form's own starts; with `check` the better of that and of a second set of starts."""
     z = np.log(data.x) - centre
     starts = law.starts(z, data.log_y)
+    if law.exact is not None and huber is None:
+        theta = law.exact(z, data.log_y[None], np.ones((1, len(z))))
+        return Fit(theta[0], float(np.sum((law.curve(theta, z[None])[0] - data.log_y) ** 2)), True)
     first = _descend(law, z, data.log_y, starts, huber)
     if not check:
         return Fit(*first, True)

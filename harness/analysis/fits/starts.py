@@ -8,9 +8,18 @@ SHARES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.995)
 """Of the smallest y, that a floor starts from."""
 
 
+def weighted_lines(z: np.ndarray, log_y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return intercept and slope of the weighted least-squares line of each row; (fits, 2)."""
+    total = weights.sum(axis=1)
+    mean_z, mean_y = (weights @ z) / total, np.sum(weights * log_y, axis=1) / total
+    centred = z - mean_z[:, None]
+    slope = np.sum(weights * centred * log_y, axis=1) / np.maximum(np.sum(weights * centred**2, axis=1), 1e-300)
+    return np.stack([mean_y - slope * mean_z, slope], axis=1)
+
+
 def m1_starts(z: np.ndarray, log_y: np.ndarray) -> np.ndarray:
     """Return the least-squares line, which is m1's solution."""
-    return np.polyfit(z, log_y, 1)[None, ::-1]
+    return weighted_lines(z, log_y[None], np.ones((1, len(z))))
 
 
 def m2_starts(z: np.ndarray, log_y: np.ndarray) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""The law of two sizes: Hoffmann et al.'s parameters come back, and it allots as their formula does."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, minimize_scalar
+
+from harness.analysis.fits import Refused, Surface, fit_surface
+
+TRUE = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
+N, D = (sizes.ravel() for sizes in np.meshgrid(np.geomspace(5e7, 1e10, 6), np.geomspace(1e9, 4e11, 6)))
+
+
+def loss(n, d, E, A, alpha, B, beta):  # noqa: N803 (the paper's letters)
+    return E + A / n**alpha + B / d**beta
+
+
+def test_chinchillas_parameters_are_found_to_many_digits():
+    fit = fit_surface(N, D, loss(N, D, **TRUE), resamples=0)
+    assert isinstance(fit, Surface)
+    assert fit.parameters == pytest.approx(TRUE, rel=1e-4)
+    assert fit.predict(2e10, 8e11) == pytest.approx(loss(2e10, 8e11, **TRUE), rel=1e-6)
+
+
+def test_the_fit_is_that_of_the_published_objective():
+    """Sum of squares of logsumexp less ln L by BFGS from the solution does not get lower."""
+    y = loss(N, D, **TRUE) * np.exp(np.random.default_rng(1).normal(0, 0.01, len(N)))
+    fit = fit_surface(N, D, y, resamples=0)
+
+    def objective(theta):
+        a, b, e, alpha, beta = theta
+        parts = np.stack([a - alpha * np.log(N), b - beta * np.log(D), np.full(len(N), e)])
+        return np.sum((np.logaddexp.reduce(parts) - np.log(y)) ** 2)
+
+    names = ("A", "B", "E", "alpha", "beta")
+    ours = [fit.parameters[name] if name in ("alpha", "beta") else np.log(fit.parameters[name]) for name in names]
+    best = min(
+        minimize(objective, start, method="BFGS").fun for start in (ours, [6, 6, 0.5, 0.3, 0.3], [5, 5, 0, 0.5, 0.5])
+    )
+    assert objective(ours) <= best * (1 + 1e-4)
+
+
+def test_allotment_is_the_least_loss_of_its_budget():
+    fit = fit_surface(N, D, loss(N, D, **TRUE), resamples=0)
+    n, d = fit.allocate(1e20)
+    assert n * d == pytest.approx(1e20)
+    best = minimize_scalar(lambda log_n: loss(np.exp(log_n), 1e20 / np.exp(log_n), **TRUE), bounds=(15, 30))
+    assert np.log(n) == pytest.approx(best.x, abs=1e-3)
+
+
+def test_intervals_hold_the_truth_and_bands_the_surface():
+    y = loss(N, D, **TRUE) * np.exp(np.random.default_rng(3).normal(0, 0.003, len(N)))
+    fit = fit_surface(N, D, y, resamples=300, level=0.99, x_names=("parameters", "tokens"))
+    for name, (low, high) in fit.intervals.items():
+        assert low < TRUE[name] < high
+    low, high = fit.confidence_band(N, D)
+    assert np.mean((low < loss(N, D, **TRUE)) & (loss(N, D, **TRUE) < high)) > 0.9
+    assert "x1 = parameters, x2 = tokens" in fit.in_words()
+    assert fit.as_json()["parameters"] == fit.parameters
+
+
+def test_a_size_that_does_nothing_is_said_to():
+    y = (1.69 + 410.7 / D**0.28) * np.exp(np.random.default_rng(0).normal(0, 0.001, len(N)))
+    fit = fit_surface(N, D, y, resamples=0, x_names=("parameters", "tokens"))
+    low, high = fit.predict([N.min(), N.max()], 1e10)
+    assert low == pytest.approx(high, rel=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "reason"),
+    [
+        ((1, 1, 2, 2), (1, 2, 1, 2), "2 distinct values of x1, expected at least 3"),
+        ((1, 2, 3, 1, 2, 3), (1, 2, 3, 2, 3, 1), "6 settings of x1 and x2, expected at least 7"),
+    ],
+)
+def test_too_few_settings_are_refused(n, d, reason):
+    refused = fit_surface(n, d, np.linspace(0.5, 0.3, len(n)))
+    assert isinstance(refused, Refused)
+    assert reason in refused.reason
+
+
+def test_far_and_mistakes_are_refused_like_those_of_curves():
+    fit = fit_surface(N, D, loss(N, D, **TRUE), resamples=0, x_names=("parameters", "tokens"))
+    assert fit.reach(1e10, 4e11) is None
+    assert fit.reach(1e10, 1e12).startswith("tokens 1e+12 is 2.5 times past")
+    with pytest.raises(ValueError, match=r"parameters 1e\+11 is 10 times past the measured range"):
+        fit.predict(1e11, 1e10)
+    assert fit.predict(1e11, 1e10, far=True) > 0
+    with pytest.raises(ValueError, match="36 first and 35 second sizes"):
+        fit_surface(N, D[:-1], loss(N, D, **TRUE))
+    with pytest.raises(ValueError, match="expected finite numbers above 0"):
+        fit_surface(-N, D, loss(N, D, **TRUE))
