@@ -1,6 +1,6 @@
 """Score the fits on public learning curves with published extrapolation errors (scaling-facts A1).
 
-    python -m harness.analysis.bench FOLDER [--resamples N] [--json]
+    python -m harness.analysis.bench FOLDER [--forms FORM ...] [--resamples N] [--json]
 
 FOLDER holds `curves.csv` (Domain, Task, Model, Seen Examples, Loss, Training: 1 to fit on, 0 to extrapolate to) and
 `published_rmse.csv` (the same curves with the errors M1 to M4 that Alabdulmohsin et al. print, arXiv:2209.06640). The
@@ -20,7 +20,8 @@ import numpy as np
 
 from harness.analysis.fits import Curve, fit_curve
 
-SCORED = ("m1", "m2", "m3", "m4", "exp", "auto")
+PUBLISHED = ("m1", "m2", "m3", "m4")
+SCORED = (*PUBLISHED, "exp", "auto")
 MISPRINTED = frozenset({("NMT", "log_perplexity", "Dec-only")})
 """Curves whose published errors beyond M1 repeat another row's."""
 Name = tuple[str, str, str]
@@ -61,7 +62,7 @@ def read_curves(folder: Path) -> list[PublicCurve]:
             rows.setdefault(name, []).append(point)
     with open(folder / "published_rmse.csv", newline="") as file:
         published = {
-            (row["Domain"], row["Task"], row["Model"]): {form: float(row[form.upper()]) for form in SCORED[:4]}
+            (row["Domain"], row["Task"], row["Model"]): {form: float(row[form.upper()]) for form in PUBLISHED}
             for row in csv.DictReader(file)
         }
     curves = []
@@ -106,31 +107,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the scores of every curve and form, and what they come to."""
     parser = argparse.ArgumentParser(description="Score the fits on public learning curves.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--forms", nargs="+", choices=SCORED, default=SCORED)
+    parser.add_argument("--resamples", type=int, default=1000, help="0 leaves the bands out (default: 1000)")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
     curves = read_curves(given.folder)
-    scores = {curve.name: {form: score(curve, form, resamples=given.resamples) for form in SCORED} for curve in curves}
+    scores = {
+        curve.name: {form: score(curve, form, resamples=given.resamples) for form in given.forms} for curve in curves
+    }
     if given.json:
-        document = [
-            {"curve": list(name), "scores": {form: vars(one) for form, one in forms.items()}}
-            for name, forms in scores.items()
+        found = [
+            {"curve": name, "scores": {form: vars(one) for form, one in own.items()}} for name, own in scores.items()
         ]
-        print(json.dumps(document, indent=1))
+        print(json.dumps(found, indent=1))
         return
-    for curve in curves:
-        own = scores[curve.name]
-        cells = [f"{form} {own[form].rmse_log:.4f}" for form in SCORED]
-        print(f"{' '.join(curve.name)}: {'  '.join(cells)} ({own['auto'].chosen}, {own['auto'].seconds:.2f} s)")
-    for form in SCORED:
-        column = [scores[curve.name][form] for curve in curves]
-        held = sum(one.num_held for one in column) / sum(one.num_test for one in column)
-        line = f"{form}: median {statistics.median(one.rmse_log for one in column):.4f}"
-        if form in SCORED[:4]:
-            sound = [curve for curve in curves if form == "m1" or curve.name not in MISPRINTED]
-            line += f", published {statistics.median(curve.published[form] for curve in sound):.4f}"
-        slowest = max(one.seconds for one in column)
-        print(f"{line}; {100 * held:.0f} % of the test points in the 90 % prediction band; slowest {slowest:.2f} s")
+    for name, own in scores.items():
+        cells = "  ".join(f"{form} {one.rmse_log:.4f}" for form, one in own.items())
+        print(f"{' '.join(name)}: {cells}" + (f" ({own['auto'].chosen})" if "auto" in own else ""))
+    for form in given.forms:
+        print(_line(form, curves, [own[form] for own in scores.values()], bands=given.resamples > 0))
+
+
+def _line(form: str, curves: Sequence[PublicCurve], scores: Sequence[Score], *, bands: bool) -> str:
+    """Return what a form's scores come to."""
+    parts = [f"median {statistics.median(one.rmse_log for one in scores):.4f}"]
+    if form in PUBLISHED:
+        sound = [curve.published[form] for curve in curves if form == "m1" or curve.name not in MISPRINTED]
+        parts.append(f"published {statistics.median(sound):.4f}")
+    if bands:
+        share = sum(one.num_held for one in scores) / sum(one.num_test for one in scores)
+        parts.append(f"{100 * share:.0f} % of the test points in the 90 % prediction band")
+    return f"{form}: {', '.join(parts)}, slowest {max(one.seconds for one in scores):.2f} s"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 from harness.analysis.fits.curve import HoldOut
 from harness.analysis.fits.forms import Form
 from harness.analysis.fits.points import Points
-from harness.analysis.fits.search import SAME_COST, Fit, best_fit
+from harness.analysis.fits.search import SAME_CURVE, Fit, best_fit
 
 HELD_SHARE, MOST_HELD = 0.25, 3
 """Share of the distinct x that is held out, from the largest down, and how many at most."""
@@ -42,12 +42,8 @@ def choose(laws: Sequence[Form], data: Points, huber: float | None = None) -> Ch
     scores = {name: scores[name] for name in errors}
     best = min(errors.values())
     tied = [law for law in laws if errors.get(law.name, np.inf) <= TIE * best]
-    best_law = min(tied, key=lambda law: (scores[law.name], law.num_parameters))
-    # A form at its bounds is another one with parameters to spare.
-    same = [
-        law for law in laws if law.name in errors and fits[law.name].cost <= fits[best_law.name].cost * (1 + SAME_COST)
-    ]
-    law = min(same, key=lambda law: law.num_parameters)
+    law = min(tied, key=lambda law: (scores[law.name], law.num_parameters))
+    law = min((other for other in laws if _same(law, other, fits, data)), key=lambda law: law.num_parameters)
     return Choice(law, fits, HoldOut(x=tuple(held.tolist()), rmse_log=errors), _akaike(scores))
 
 
@@ -73,6 +69,13 @@ def _enough(law: Form, known: Points) -> bool:
     """
     needed = 3 * law.num_parameters if law.name == "bnsl" else law.num_parameters + 1
     return len(known.distinct) >= needed and known.slope < 0
+
+
+def _same(law: Form, other: Form, fits: Mapping[str, Fit], data: Points) -> bool:
+    """Return whether two fitted curves are one: a form at its bounds is another one with parameters to spare."""
+    z = np.log(data.x) - data.centre
+    curves = [form.curve(fits[form.name].theta[None], z[None])[0][0] for form in (law, other)]
+    return float(np.abs(curves[0] - curves[1]).max()) < SAME_CURVE
 
 
 def _foretell(law: Form, known: Points, unseen: Points, huber: float | None) -> float:
