@@ -26,7 +26,14 @@ DONE_CODE, FAILED_CODE, MISTAKE_CODE, STOPPED_CODE = 0, 1, 2, 130
 
 def main(study: Study, argv: Sequence[str] | None = None) -> None:
     """Run a study from the command line and exit with its code."""
-    sys.exit(run(study, sys.argv[1:] if argv is None else argv))
+    code = run(study, sys.argv[1:] if argv is None else argv)
+    if code == STOPPED_CODE:
+        # Ray is shut down and everything is on disk. Interrupted while it was starting, Ray leaves threads behind that
+        # crash in the interpreter's teardown (seen as a segmentation fault), so there is none.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(study: Study, argv: Sequence[str]) -> int:
