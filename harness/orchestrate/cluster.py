@@ -38,13 +38,6 @@ ENVIRONMENT = {
 }
 """Settings that Ray reads from the environment of the study and of every process it starts; the user's own win."""
 
-LOCAL = {
-    # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
-    # under `uv run --no-sync` that environment stays empty and no worker ever comes up. Here the driver's own serves.
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-}
-"""The same, for a cluster on this machine only."""
-
 
 @dataclass(kw_only=True)
 class Cluster:
@@ -104,7 +97,7 @@ def connect(
         ValueError: nothing answers at the address, or it does not let us in.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
-    for name, value in (ENVIRONMENT | (LOCAL if address in (None, "local") else {})).items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _silence()
     with warnings.catch_warnings():
@@ -154,7 +147,12 @@ def _silence() -> None:
 
 def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
     import ray
+    from ray._private import ray_constants
 
+    # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
+    # under `uv run --no-sync` that one stays empty and no worker ever comes up. On this machine the driver's own
+    # serves. Ray read its setting from the environment when it was imported, which may be long ago.
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
     _make_token_possible()
     _remove_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=_short_folder()))
