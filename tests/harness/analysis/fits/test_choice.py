@@ -9,7 +9,7 @@ from harness.analysis.fits.choice import aicc
 
 @pytest.mark.parametrize("law", ["m1", "m2", "exp"])
 def test_the_law_that_made_the_points_is_mostly_chosen(simulated, law):
-    """Three held-out points do not tell a law from a neighbour every time: 18 to 25 of 25 runs when this was written."""
+    """Three held-out points do not always tell a law from its neighbour: 18 to 25 of 25 runs as measured."""
     right = 0
     for run in range(8):
         x, y, _ = simulated.trials(law, sizes=tuple(np.geomspace(64, 2048, 12).round()), noise=0.005, run=run)

@@ -10,7 +10,7 @@ TRUE = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
 N, D = (sizes.ravel() for sizes in np.meshgrid(np.geomspace(5e7, 1e10, 6), np.geomspace(1e9, 4e11, 6)))
 
 
-def loss(n, d, E, A, alpha, B, beta):  # noqa: N803 (the paper's letters)
+def loss(n, d, E, A, alpha, B, beta):
     return E + A / n**alpha + B / d**beta
 
 
