@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.analysis.decisions.pareto import cost_bytes, priced
 from harness.analysis.decisions.spread import LEVEL, NO_SPREAD, Pooled, pooled_spread
-from harness.analysis.names import short_name
+from harness.analysis.names import short_name, value_name
 from harness.analysis.summary import Group
 from harness.units import GIB, format_bytes
 
@@ -45,7 +45,8 @@ class Step:
     def in_words(self) -> str:
         """Return the step as a clause, in points of mAP."""
         name = short_name(self.knob)
-        turned = f"{name} {self.start.values[self.knob]} → {self.end.values[self.knob]}"
+        values = [value_name(self.knob, setting.values[self.knob]) for setting in (self.start, self.end)]
+        turned = f"{name} {' → '.join(values)}"
         half = "" if self.half_width is None else f" ± {100 * self.half_width:.1f}"
         per_gib = self.gain_per_gib
         if per_gib is None:

@@ -114,7 +114,7 @@ def _about_best(groups: Sequence[Group], budget_bytes: float | None, pooled: Poo
         return NextTrial(question=question, half_width=None, candidates=(), settled=why)
 
     if len(usable) < 2:
-        return settled(f"{len(usable)} settings have a result, expected at least 2")
+        return settled(f"{'one setting has' if usable else 'no setting has'} a result, expected at least 2")
     if pooled is None:
         return settled(f"{NO_SPREAD}; run a second seed anywhere")
     gaps = [difference(usable[0], other, pooled, level) for other in usable[1:]]
@@ -142,6 +142,8 @@ def _about_best(groups: Sequence[Group], budget_bytes: float | None, pooled: Poo
 
 def _about_curve(groups: Sequence[Group], x: str, at: float, form: str, level: float) -> NextTrial:
     question = f"mAP at {value_name(x, at)} {short_name(x)}"
+    if not all(isinstance(group.values[x], int | float) and group.values[x] > 0 for group in groups):
+        raise ValueError(f"{x} is no number above 0 everywhere, expected one for a curve")
     best: tuple[float, Curve, Sequence[Group]] | None = None
     why = "no setting has a result"
     for name, members in lines([group for group in groups if group.map_avg], x).items():
@@ -170,7 +172,7 @@ def _about_curve(groups: Sequence[Group], x: str, at: float, form: str, level: f
             known=place in known,
             seconds=seconds(place),
         )
-        for place in places
+        for place in sorted(places)
     ]
     return _ranked(question, now, found)
 

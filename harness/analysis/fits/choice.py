@@ -33,15 +33,15 @@ def choose(laws: Sequence[Form], data: Points, huber: float | None = None) -> Ch
     num_held = min(MOST_HELD, max(1, round(HELD_SHARE * len(data.distinct))))
     held = data.distinct[-num_held:]
     known, unseen = data.take(data.x < held[0]), data.take(data.x >= held[0])
+    judged = [law for law in laws if _enough(law, known)]
+    laws = judged or laws
     fits = {law.name: best_fit(law, data, data.centre, huber=huber) for law in laws}
     scores = {law.name: aicc(law.num_parameters, len(data.x), fits[law.name].cost) for law in laws}
-    errors = {law.name: _foretell(law, known, unseen, huber) for law in laws if _enough(law, known)}
-    if not errors:
+    if not judged:
         law = min(laws, key=lambda law: (scores[law.name], law.num_parameters))
         return Choice(law, fits, None, {law.name: 1.0})
-    scores = {name: scores[name] for name in errors}
-    best = min(errors.values())
-    tied = [law for law in laws if errors.get(law.name, np.inf) <= TIE * best]
+    errors = {law.name: _foretell(law, known, unseen, huber) for law in laws}
+    tied = [law for law in laws if errors[law.name] <= TIE * min(errors.values())]
     law = min(tied, key=lambda law: (scores[law.name], law.num_parameters))
     law = min((other for other in laws if _same(law, other, fits, data)), key=lambda law: law.num_parameters)
     return Choice(law, fits, HoldOut(x=tuple(held.tolist()), rmse_log=errors), _akaike(scores))

@@ -23,7 +23,7 @@ class HoldOut:
     x: tuple[float, ...]
     """The distinct x that were held out."""
     rmse_log: Mapping[str, float]
-    """Root mean square of ln of prediction over measurement, by form; the chosen form has the least."""
+    """Root mean square of ln of prediction over measurement, by form; the chosen form is among the least."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,16 +107,13 @@ class Curve:
 
     def in_words(self) -> str:
         """Return the fit as a sentence, its uncertainty included."""
+        basis = f"from {self.num_resamples:,} resamples of {self.num_points} trials"
         if self.interval_refused:
             basis = f"no interval: {self.interval_refused}"
-        else:
-            basis = (
-                f"{100 * self.level:g} % intervals from {self.num_resamples:,} resamples of {self.num_points} trials"
-            )
         names = (self.x_name, self.y_name)
-        sentence = in_words(self.form, self.formula, names, self.parameters, self.intervals, basis)
+        sentence = in_words(self.law, names, self.parameters, self.intervals, self.level, basis)
         if self.hold_out:
-            sentence += f"; {self.form} foretold {len(self.hold_out.x)} held-out values best"
+            sentence += f"; {self.form} chosen by what it foretold of the {len(self.hold_out.x)} largest {self.x_name}"
         return "; ".join([sentence, *self.warnings])
 
     def as_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from harness.analysis.fits.choice import Choice, choose, given
 from harness.analysis.fits.curve import Curve, Resampled
 from harness.analysis.fits.forms import FORM_NAMES, Form, form_named
 from harness.analysis.fits.least_squares import minimise
-from harness.analysis.fits.points import Numbers, Points, points
+from harness.analysis.fits.points import Numbers, Points, check_settings, points
 from harness.analysis.fits.profile import profile_intervals
 from harness.analysis.fits.refusal import Refused
 from harness.analysis.fits.resampling import Draws, choose_method, draw, pooled_variance, why_not
@@ -71,10 +71,7 @@ def fit_curve(
         ValueError: a number out of range, not as many of each, or a setting that does not exist.
     """
     data = points(x, y, seeds=seeds, x_name=x_name, y_name=y_name)
-    if not 0 < level < 1:
-        raise ValueError(f"the level is {level}, expected between 0 and 1")
-    if resamples < 0:
-        raise ValueError(f"resamples is {resamples}, expected 0 or more")
+    check_settings(level, resamples)
     if ceiling is not None and (data.y > ceiling).any():
         raise ValueError(f"{y_name} is {data.y.max():g} somewhere, expected at most the ceiling {ceiling:g}")
     laws = {name: form_named(name, ceiling=ceiling) for name in (FORM_NAMES if form == "auto" else (form,))}
@@ -105,7 +102,9 @@ def _refusal(data: Points, laws: Mapping[str, Form]) -> str | None:
 def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) -> Curve:
     law, centre = choice.law, data.centre
     fit = choice.fits[law.name]
-    method = choose_method(data, law.num_parameters, fit.cost, how.bootstrap)
+    fitted = law.curve(fit.theta[None], (np.log(data.x) - centre)[None])[0][0]
+    squares = float(np.sum((fitted - data.log_y) ** 2))
+    method = choose_method(data, law.num_parameters, squares, how.bootstrap)
     refused = "no resamples were asked for" if not how.resamples else why_not(data, method, law.num_parameters)
     resampled: tuple[Resampled, ...] = ()
     intervals: dict[str, tuple[float, float]] = {}
@@ -115,7 +114,7 @@ def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) ->
         if failed > MOST_FAILED * how.resamples:
             refused = f"{failed} of {how.resamples} resamples could not be fitted"
         else:
-            intervals = _intervals(law, data, fit, first, method, how.level)
+            intervals = _intervals(law, data, fit, first, method, how)
             resampled = (first, *_other_forms(choice, laws, data, method, how))
     freedom = max(len(data.x) - law.num_parameters, 1)
     return Curve(
@@ -131,7 +130,7 @@ def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) ->
         num_distinct=len(data.distinct),
         x_min=float(data.distinct[0]),
         x_max=float(data.distinct[-1]),
-        rmse_log=float(np.sqrt(fit.cost / freedom)),
+        rmse_log=float(np.sqrt(squares / freedom)),
         hold_out=choice.hold_out,
         weights=_shares(choice),
         bootstrap=method,
@@ -139,7 +138,7 @@ def _curve(data: Points, choice: Choice, laws: Mapping[str, Form], how: _How) ->
         num_failed_resamples=failed,
         seed=how.seed,
         converged=fit.converged,
-        warnings=tuple(warnings(data, law, fit, method, intervals)),
+        warnings=tuple(warnings(data, law, fit, squares, method, intervals)),
         law=law,
         centre=centre,
         theta=fit.theta,
@@ -200,16 +199,16 @@ def _shares(choice: Choice) -> dict[str, float]:
 
 
 def _intervals(
-    law: Form, data: Points, fit: Fit, resampled: Resampled, method: str, level: float
+    law: Form, data: Points, fit: Fit, resampled: Resampled, method: str, how: _How
 ) -> dict[str, tuple[float, float]]:
     """Return percentile intervals, and profile intervals where trials have one spread and one inner parameter tells."""
-    tail = (1 - level) / 2
+    tail = (1 - how.level) / 2
     found: dict[str, tuple[float, float]] = {}
     for name, sample in law.natural(resampled.theta, data.centre).items():
         low, high = np.quantile(sample, [tail, 1 - tail])
         if high > low:
             found[name] = (float(low), float(high))
     known = pooled_variance(data, law.num_parameters, fit.cost, method)
-    if known is not None:
-        found |= profile_intervals(law, data, fit, level, *known)
+    if known is not None and how.huber is None:
+        found |= profile_intervals(law, data, fit, how.level, *known)
     return found

@@ -62,21 +62,30 @@ def points(x: Numbers, y: Numbers, *, seeds: Sequence[object] | None, x_name: st
     _check_range(sizes, sizes > 0, f"{x_name} is {{:g}} somewhere, expected finite numbers above 0")
     _check_range(values, values >= 0, f"{y_name} is {{:g}} somewhere, expected finite numbers, 0 or more")
     if seeds is not None:
-        _check_seeds(sizes, seeds, x_name)
+        check_seeds([f"{x_name} {size:g}" for size in sizes], seeds)
     return Points(x=sizes, y=values, seeds=seeds, x_name=x_name, y_name=y_name)
+
+
+def check_settings(level: float, resamples: int) -> None:
+    """Raise ValueError when there is no such level or number of resamples."""
+    if not 0 < level < 1:
+        raise ValueError(f"the level is {level}, expected between 0 and 1")
+    if resamples < 0:
+        raise ValueError(f"resamples is {resamples}, expected 0 or more")
+
+
+def check_seeds(places: Sequence[str], seeds: Sequence[object]) -> None:
+    """Raise ValueError when a seed comes twice at one place, or there are not as many seeds as trials."""
+    if len(seeds) != len(places):
+        raise ValueError(f"{len(seeds)} seeds for {len(places)} trials, expected one each")
+    seen: set[tuple[str, object]] = set()
+    for trial in zip(places, seeds, strict=True):
+        if trial in seen:
+            raise ValueError(f"two trials with seed {trial[1]} at {trial[0]}, expected one; split them into lines")
+        seen.add(trial)
 
 
 def _check_range(numbers: np.ndarray, allowed: np.ndarray, complaint: str) -> None:
     wrong = numbers[~(np.isfinite(numbers) & allowed)]
     if len(wrong):
         raise ValueError(complaint.format(wrong[0]))
-
-
-def _check_seeds(sizes: np.ndarray, seeds: Sequence[object], x_name: str) -> None:
-    if len(seeds) != len(sizes):
-        raise ValueError(f"{len(seeds)} seeds for {len(sizes)} trials, expected one each")
-    seen: set[tuple[float, object]] = set()
-    for size, seed in zip(sizes.tolist(), seeds, strict=True):
-        if (size, seed) in seen:
-            raise ValueError(f"two trials with seed {seed} at {x_name} {size:g}, expected one; split them into lines")
-        seen.add((size, seed))

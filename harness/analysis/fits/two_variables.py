@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from harness.analysis.fits.least_squares import minimise
-from harness.analysis.fits.points import Numbers, Points, points
+from harness.analysis.fits.points import Numbers, Points, check_seeds, check_settings, points
 from harness.analysis.fits.refusal import Refused
 from harness.analysis.fits.resampling import choose_method, draw, why_not
 from harness.analysis.fits.surface import Surface, checked_pairs, log_surface
@@ -57,18 +57,22 @@ def fit_surface(
     """
     first, second = checked_pairs(x1, x2)
     pairs, labels = np.unique(np.stack([first, second], axis=1), axis=0, return_inverse=True)
+    check_settings(level, resamples)
+    if seeds is not None:
+        check_seeds([f"{x_names[0]} {a:g} and {x_names[1]} {b:g}" for a, b in zip(first, second, strict=True)], seeds)
     data = points(labels.reshape(-1) + 1.0, y, seeds=seeds, x_name=" and ".join(x_names), y_name=y_name)
     reason = _refusal(data, pairs, x_names)
     if reason:
         return Refused(reason=f"no surface: {reason}")
     centre = np.array([np.log(first).mean(), np.log(second).mean(), data.log_y.mean()])
     z = np.stack([np.log(first) - centre[0], np.log(second) - centre[1]])
-    theta, cost = _best(z, data.log_y - centre[2], huber)
-    method = choose_method(data, NUM_PARAMETERS, cost, bootstrap)
+    theta = _best(z, data.log_y - centre[2], huber)
+    fitted = log_surface(theta[None], z)[0][0] + centre[2]
+    squares = float(np.sum((fitted - data.log_y) ** 2))
+    method = choose_method(data, NUM_PARAMETERS, squares, bootstrap)
     refused = "no resamples were asked for" if not resamples else why_not(data, method, NUM_PARAMETERS)
     thetas, noise = np.empty((0, NUM_PARAMETERS)), np.empty(0)
     if refused is None:
-        fitted = log_surface(theta[None], z)[0][0] + centre[2]
         drawn = draw(data, fitted, NUM_PARAMETERS, method, resamples, np.random.default_rng(seed))
         thetas, noise = _refit(z, drawn.log_y - centre[2], drawn.weights, theta, huber), drawn.noise
     tail = (1 - level) / 2
@@ -84,7 +88,7 @@ def fit_surface(
         num_settings=len(pairs),
         x_min=(float(first.min()), float(second.min())),
         x_max=(float(first.max()), float(second.max())),
-        rmse_log=float(np.sqrt(cost / max(len(data.x) - NUM_PARAMETERS, 1))),
+        rmse_log=float(np.sqrt(squares / max(len(data.x) - NUM_PARAMETERS, 1))),
         bootstrap=method,
         num_resamples=len(thetas),
         seed=seed,
@@ -112,7 +116,7 @@ def _bounds() -> np.ndarray:
     return np.array([SHARE, FALL, SHARE, FALL, SHARE]).T
 
 
-def _best(z: np.ndarray, log_y: np.ndarray, huber: float | None) -> tuple[np.ndarray, float]:
+def _best(z: np.ndarray, log_y: np.ndarray, huber: float | None) -> np.ndarray:
     """Return the best of a grid of starts: shares of the parts and exponents."""
     starts = np.array(
         [
@@ -129,8 +133,7 @@ def _best(z: np.ndarray, log_y: np.ndarray, huber: float | None) -> tuple[np.nda
         huber=huber,
         rounds=ROUNDS,
     )
-    best = int(np.argmin(found.cost))
-    return found.theta[best], float(found.cost[best])
+    return found.theta[int(np.argmin(found.cost))]
 
 
 def _refit(z: np.ndarray, log_y: np.ndarray, weights: np.ndarray, theta: np.ndarray, huber: float | None) -> np.ndarray:

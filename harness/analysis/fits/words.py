@@ -14,34 +14,34 @@ Intervals = Mapping[str, tuple[float, float]]
 
 
 def in_words(
-    form: str, formula: str, names: tuple[str, str], parameters: Mapping[str, float], intervals: Intervals, basis: str
+    law: Form, names: tuple[str, str], parameters: Mapping[str, float], intervals: Intervals, level: float, basis: str
 ) -> str:
     """Return a curve as a sentence.
 
     Args:
-        form: Its name.
-        formula: Its formula.
+        law: Its form.
         names: Of x and of y.
         parameters: Of the formula.
         intervals: Of the parameters, some or none.
+        level: Of the intervals.
         basis: What the intervals rest on, or why there are none.
     """
     x_name, y_name = names
-    if form not in ("m1", "m2"):
+    share = f"{100 * level:g} % interval"
+    if law.name not in ("m1", "m2"):
         values = ", ".join(said(name, value, intervals) for name, value in parameters.items())
-        return f"{y_name} follows {formula} of {x_name} with {values} ({basis})"
-    exponent, what, whole = parameters["c"], y_name, "it"
-    bounds = "{:.2f} … {:.2f} ".format(*intervals["c"]) if "c" in intervals else ""
-    if form == "m2":
-        floor = f"{parameters['e']:.3f}"
-        if "e" in intervals:
-            floor += " [{:.3f}, {:.3f}]".format(*intervals["e"])
-        what = f"{y_name} above {floor}"
-    level, _, rest = basis.partition(" intervals ")
-    inside = f"{level} interval {bounds}{rest}" if rest and bounds else basis
-    doubling = percent(1.0 - 2.0**exponent)
+        return (
+            f"{y_name} follows {law.formula} of {x_name} with {values} ({f'{share}s {basis}' if intervals else basis})"
+        )
+    what = y_name
+    if law.name == "m2":
+        what += f" above {parameters['e']:.3f}"
+        what += " [{:.3f}, {:.3f}]".format(*intervals["e"]) if "e" in intervals else ""
+    c = parameters["c"]
+    bounds = "{:.2f} … {:.2f}".format(*intervals["c"]) if "c" in intervals else ""
+    inside = f"{share} {bounds} {basis}" if bounds else basis
     return (
-        f"{what} falls as {x_name}^{exponent:.2f} ({inside}); each doubling of {x_name} removes {doubling} of {whole}"
+        f"{what} falls as {x_name}^{c:.2f} ({inside}); each doubling of {x_name} removes {percent(1.0 - 2.0**c)} of it"
     )
 
 
@@ -58,7 +58,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if abs(share) >= 0.0995 else f"{100 * share:.1f} %"
 
 
-def warnings(data: Points, law: Form, fit: Fit, method: str, intervals: Intervals) -> Iterator[str]:
+def warnings(data: Points, law: Form, fit: Fit, squares: float, method: str, intervals: Intervals) -> Iterator[str]:
     """Yield what to bear in mind about a fit, a clause each."""
     parameters = {name: float(value[0]) for name, value in law.natural(fit.theta[None], data.centre).items()}
     if not fit.converged:
@@ -73,13 +73,13 @@ def warnings(data: Points, law: Form, fit: Fit, method: str, intervals: Interval
         yield "g is 0 as far as these points tell, so m1 fits as well"
     if law.name == "m1" and "c" in intervals and intervals["c"][1] >= 0:
         yield "the interval includes 0, so a fall is not established"
-    yield from _of_spread(data, law, fit, method, intervals)
+    yield from _of_spread(data, law, squares, method, intervals)
 
 
-def _of_spread(data: Points, law: Form, fit: Fit, method: str, intervals: Intervals) -> Iterator[str]:
-    known = pooled_variance(data, law.num_parameters, fit.cost, method) if intervals else None
+def _of_spread(data: Points, law: Form, squares: float, method: str, intervals: Intervals) -> Iterator[str]:
+    known = pooled_variance(data, law.num_parameters, squares, method) if intervals else None
     if known is not None and known[1] < FEW_FREEDOM:
         yield f"the spread has {known[1]} degrees of freedom, so the interval is rough"
-    lack = lack_of_fit(data, law.num_parameters, fit.cost)
+    lack = lack_of_fit(data, law.num_parameters, squares)
     if lack is not None and lack.probability < UNLIKELY:
         yield f"the means lie {lack.ratio:.1f} times farther from the curve than seeds explain"

@@ -126,7 +126,7 @@ def test_a_settled_question_asks_for_nothing(simulate):
     assert next_trial(groups).candidates == ()
     assert "settled, 3,072 frames, 224² px beats 1,536 frames, 224² px by 0.5" in next_trial(groups).in_words()
     assert "run a second seed anywhere" in next_trial(simulate(seeds=1)[1]).in_words()
-    assert "1 settings have a result" in next_trial(groups, budget_bytes=2.6 * GIB).in_words()
+    assert "one setting has a result" in next_trial(groups, budget_bytes=2.6 * GIB).in_words()
 
 
 def test_the_next_trial_for_a_curve_is_where_least_squares_says(simulate):
