@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.decisions.pareto import cost_bytes, priced
 from harness.analysis.decisions.spread import LEVEL, NO_SPREAD, Pooled, pooled_spread
 from harness.analysis.names import short_name, value_name
@@ -42,20 +43,22 @@ class Step:
         gib = self.extra_bytes / GIB
         return (self.gain - self.half_width) / gib, (self.gain + self.half_width) / gib
 
-    def in_words(self) -> str:
-        """Return the step as a clause, in points of mAP."""
+    def in_words(self, unit: Unit | None = None) -> str:
+        """Return the step as a clause, in points of mAP and per unit of memory."""
+        unit = unit or memory_unit([self.extra_bytes])
         name = short_name(self.knob)
         values = [value_name(self.knob, setting.values[self.knob]) for setting in (self.start, self.end)]
         turned = f"{name} {' → '.join(values)}"
         half = "" if self.half_width is None else f" ± {100 * self.half_width:.1f}"
-        per_gib = self.gain_per_gib
-        if per_gib is None:
+        if self.extra_bytes <= 0:
             saved = format_bytes(-self.extra_bytes)
             return f"{turned}: {100 * self.gain:+.1f}{half} points" + (f" and {saved} less" if self.extra_bytes else "")
-        rate = f"{100 * per_gib:.2f}"
-        if self.interval_per_gib:
-            rate += f" ± {50 * (self.interval_per_gib[1] - self.interval_per_gib[0]):.2f}"
-        return f"{turned}: {100 * self.gain:+.1f}{half} points for {format_bytes(self.extra_bytes)}, {rate} per GiB"
+        per_unit = 100 * unit.factor / self.extra_bytes
+        rate = f"{per_unit * self.gain:.2f}"
+        if self.half_width is not None:
+            rate += f" ± {per_unit * self.half_width:.2f}"
+        cost = format_bytes(self.extra_bytes)
+        return f"{turned}: {100 * self.gain:+.1f}{half} points for {cost}, {rate} per {unit.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +78,10 @@ class MarginalGains:
         """Return the answer as a sentence."""
         if not self.steps:
             return "no two settings differ in one knob only, so no knob has a price"
+        unit = memory_unit(step.extra_bytes for step in self.steps)
         if self.start is None:
-            return "points of mAP per GiB: " + "; ".join(self._range(knob) for knob in self._knobs)
-        text = f"from {self.start.name}, " + "; ".join(step.in_words() for step in self.steps)
+            return f"points of mAP per {unit.name}: " + "; ".join(self._range(knob, unit) for knob in self._knobs)
+        text = f"from {self.start.name}, " + "; ".join(step.in_words(unit) for step in self.steps)
         if len(self._knobs) < 2:
             return text
         if self.distinguishable is None:
@@ -90,9 +94,10 @@ class MarginalGains:
     def _knobs(self) -> list[str]:
         return list(dict.fromkeys(step.knob for step in self.steps))
 
-    def _range(self, knob: str) -> str:
-        rates = [100 * step.gain_per_gib for step in self.steps if step.knob == knob and step.gain_per_gib is not None]
-        name, free = short_name(knob), sum(step.knob == knob for step in self.steps) - len(rates)
+    def _range(self, knob: str, unit: Unit) -> str:
+        own = [step for step in self.steps if step.knob == knob]
+        rates = [100 * unit.factor / GIB * step.gain_per_gib for step in own if step.gain_per_gib is not None]
+        name, free = short_name(knob), len(own) - len(rates)
         parts = [f"{min(rates):.2f} to {max(rates):.2f} over {len(rates)} steps"] if len(rates) > 1 else []
         parts += [f"{rates[0]:.2f} in one step"] if len(rates) == 1 else []
         parts += [f"{free} step{'s'[: free != 1]} without cost"] if free else []
