@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ import psutil
 NAMESPACE = "tadscale"
 FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
+SLOT_THREADS = "slot-"
+"""How the names of the threads begin that keep slots (slots.py)."""
 OBJECT_STORE_BYTES = 100 * 2**20
 """Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
 
@@ -63,10 +66,16 @@ class Cluster:
         return self.resources.get("GPU", 0.0)
 
     def close(self) -> None:
-        """Leave the cluster; the study's own dies with all its processes."""
+        """Leave the cluster; the study's own dies with all its processes.
+
+        A slot that was still starting when the study was stopped sits inside Ray and cannot be asked to leave. Shutting
+        Ray down beneath it ends this process with Ray's own exit code or a segmentation fault, so then the cluster is
+        left to end with the process, as it does when a study is killed.
+        """
         import ray
 
-        ray.shutdown()
+        if not any(thread.name.startswith(SLOT_THREADS) for thread in threading.enumerate()):
+            ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 
-from harness.orchestrate.cluster import NAMESPACE
+from harness.orchestrate.cluster import NAMESPACE, SLOT_THREADS
 from harness.orchestrate.worker import serve
 
 SlotKind = Literal["warm", "fresh"]
@@ -51,7 +51,7 @@ class Slot:
         self._config = config
         self._closing = closing
         # A daemon: a study that must leave at once does not wait for Ray.
-        self._thread = threading.Thread(target=self._serve, name=f"slot-{index}", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"{SLOT_THREADS}{index}", daemon=True)
 
     def start(self) -> None:
         """Start the worker group in the background; later calls do nothing."""
