@@ -5,8 +5,6 @@
 `key` names everything that decides the numbers, so trials that differ in head, learning rate or seed share them.
 """
 
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from harness.atomic import whole_file
 from harness.config import TrialConfig, digest_of, flatten
 
 DECISIVE = ("data.fingerprint", "data.window.", "model.backbone.", "model.weights", "model.representation.")
@@ -44,17 +43,8 @@ class FeatureStore:
 
     def write(self, video_id: str, features: Float[ndarray, "cells channels"]) -> None:
         """Write a video's features; the file appears whole or not at all, whoever else writes it too."""
-        path = self.path(video_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, features)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(self.path(video_id)) as temporary, temporary.open("wb") as file:
+            np.save(file, features)
 
     def read(self, video_id: str, first: int, count: int) -> Float[ndarray, "count channels"]:
         """Return `count` cells from cell `first` on; past the video's end they are zero."""

@@ -4,12 +4,12 @@ A checkpoint holds no frozen weights, so that of a 1 B-parameter detector is abo
 It is a dictionary of tensors and numbers only, and is read with `weights_only=True`.
 """
 
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
+from harness.atomic import whole_file
 from harness.training.distributed import gather, rank
 from harness.training.step import Trainee
 from models.tuning import load_trainable_state, trainable_state
@@ -60,16 +60,8 @@ def save_checkpoint(path: Path, trainee: Trainee, position: Position, *, digest:
 
 def write_atomically(path: Path, state: dict[str, object]) -> None:
     """Save under a temporary name, flush to disk, rename: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        torch.save(state, temporary)
 
 
 def load_checkpoint(path: Path, trainee: Trainee, *, digest: str) -> Position:
