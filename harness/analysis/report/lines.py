@@ -56,4 +56,4 @@ def _fit(members: Sequence[Group], x: str) -> Curve | Refused:
     sizes, errors, seeds = ([point[place] for point in points] for place in range(3))
     if min(errors) <= 0:
         return Refused(reason="no curve: a trial has mAP 1, and an error of 0 has no place in a power law")
-    return fit_curve(sizes, errors, seeds=seeds, x_name=short_name(x), y_name="error")
+    return fit_curve(sizes, errors, seeds=seeds, ceiling=1.0, x_name=short_name(x), y_name="error")

@@ -1,0 +1,53 @@
+"""`tadscale compact`: the many small files of finished trials folded into one per folder."""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness.cli.options import UserError
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command and its options."""
+    parser = commands.add_parser(
+        "compact",
+        help="fold many small table files into few",
+        description="Fold the files that trials left in each folder of the results into one, so that reading thousands "
+        "of them takes no seconds. No row is lost, whatever stops it; a study does the same at its end. A folder "
+        "whose study is running is refused, and on s3:// it is on you that none is.",
+    )
+    parser.add_argument(
+        "--results",
+        default="results",
+        metavar="DIR",
+        help="results folder, or one study's; also s3://bucket/prefix (default: results)",
+    )
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    """Compact and say how many files became how many."""
+    from harness.tables import compact
+    from harness.tables.storage import place_of
+
+    if not place_of(given.results).is_folder:
+        raise UserError(f"--results is {given.results}, expected a folder with results tables")
+    with ExitStack() as held:
+        if "://" not in given.results:
+            _hold(Path(given.results), held)
+        done = compact(given.results)
+    for folder in done:
+        print(f"{folder.folder}: {folder.files:,} files are one now, with {folder.rows:,} rows")
+    if not done:
+        print(f"{given.results}: nothing to compact")
+    return 0
+
+
+def _hold(results: Path, held: ExitStack) -> None:
+    """Take the lock of every study in the folder that ever had a driver."""
+    from harness.cli.lock import one_driver
+
+    for lock in (results / ".lock", *sorted(results.glob("*/.lock"))):
+        if lock.is_file():
+            held.enter_context(one_driver(lock.parent))
