@@ -41,7 +41,7 @@ class SmallWorld:
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     """Write 6 training and 3 test videos of 8 s at 32 x 32 pixels, and their index."""
-    from harness.data.datasets import prepare_dataset, save_index
+    from harness.data.index import prepare_dataset, save_index
 
     root = tmp_path_factory.mktemp("small_world")
     generator = np.random.default_rng(0)

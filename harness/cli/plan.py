@@ -22,7 +22,7 @@ from harness.tables.query import latest, load
 from models.config import BackboneConfig
 
 if TYPE_CHECKING:
-    from harness.data.datasets import Dataset
+    from harness.data.index import Dataset
     from harness.data.synthetic import SyntheticSpec
     from harness.training.pretrain import Recipe
 
@@ -140,7 +140,7 @@ def _given(
 
 def _open(name: str, root: Path, base: TrialConfig, folder: Path, terminal: Terminal) -> "tuple[Dataset, Path]":
     """Check every annotation and video once; return the data set and the index that the workers read."""
-    from harness.data.datasets import prepare_dataset, save_index
+    from harness.data.index import prepare_dataset, save_index
 
     with terminal.stage("checking videos") as progress:
         dataset = prepare_dataset(

@@ -26,8 +26,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from harness.config import DataConfig, WindowConfig
 from harness.data.augment import augment, centre_view, draw_augmentation
-from harness.data.datasets import Dataset, Video
 from harness.data.features import FeatureStore
+from harness.data.index import Dataset, Video
 from harness.data.sampling import (
     Stretch,
     cell_mask,

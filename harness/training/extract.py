@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from harness.config import TrialConfig, with_values
-from harness.data.datasets import Dataset, Video
 from harness.data.features import FeatureStore
+from harness.data.index import Dataset, Video
 from harness.data.loader import stretch_loader
 from harness.data.sampling import consecutive_stretches
 from harness.training.distributed import gather

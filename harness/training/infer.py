@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.config import TrialConfig
-from harness.data.datasets import Dataset, Video
 from harness.data.features import FeatureStore
+from harness.data.index import Dataset, Video
 from harness.data.loader import Batch, cells_to_seconds, test_loader
 from harness.detection import Detections, Rows, merge_windows, select_candidates, to_rows, write_detections
 from harness.evaluation.average_precision import MapResult, evaluate

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from harness.config import TrialConfig, digest
-from harness.data.datasets import load_index
+from harness.data.index import load_index
 from harness.data.loader import Batch, train_loader
 from harness.evaluation.average_precision import MapResult
 from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint

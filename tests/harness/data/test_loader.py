@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.config import AugmentConfig, DataConfig, WindowConfig
 from harness.data import loader
 from harness.data.annotations import Action
-from harness.data.datasets import Dataset, Video, prepare_dataset
+from harness.data.index import Dataset, Video, prepare_dataset
 from harness.data.loader import (
     Batch,
     WindowRef,

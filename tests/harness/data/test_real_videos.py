@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.config import DataConfig, WindowConfig
-from harness.data.datasets import Dataset, prepare_dataset
+from harness.data.index import Dataset, prepare_dataset
 from harness.data.loader import cells_to_seconds, test_loader, train_loader
 from harness.data.sampling import sliding_windows
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.config import TrialConfig, with_values
-from harness.data.datasets import Dataset, load_index
 from harness.data.features import FeatureStore
+from harness.data.index import Dataset, load_index
 from harness.data.loader import stretch_loader, train_loader
 from harness.data.sampling import Stretch
 from harness.training.extract import ensure_features

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import datasets
+from harness.data import index
 from harness.data.annotations import Action
-from harness.data.datasets import load_index, prepare_dataset, save_index
+from harness.data.index import load_index, prepare_dataset, save_index
 
 
 def annotations_of(root: Path) -> dict:
@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_data_set(make_folder, tmp_path: Path) -> None:
 def test_second_opening_probes_nothing_and_gives_the_same(make_folder, tmp_path: Path, monkeypatch) -> None:
     root = make_folder()
     first = prepare_dataset("custom", root, tmp_path / "cache")
-    monkeypatch.setattr(datasets, "probe_videos", None)
+    monkeypatch.setattr(index, "probe_videos", None)
     assert prepare_dataset("custom", root, tmp_path / "cache") == first
 
 
