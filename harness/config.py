@@ -29,7 +29,17 @@ Scalar = str | int | float | bool | None
 """A leaf of a config, or a tuple of them."""
 T = TypeVar("T")
 
-DatasetName = Literal["synthetic", "custom", "thumos14"]
+DatasetName = Literal[
+    "synthetic",
+    "custom",
+    "thumos14",
+    "activitynet",
+    "epic_verb",
+    "epic_noun",
+    "ego4d",
+    "multithumos",
+    "charades",
+]
 Precision = Literal["fp32", "bf16", "fp16"]
 NmsMethod = Literal["gaussian", "linear", "hard"]
 
@@ -40,8 +50,13 @@ class WindowConfig:
 
     frames: int = 768
     """Frames the backbone sees per window; a multiple of the backbone's 16-frame clip."""
+    mode: Literal["sliding", "resize"] = "sliding"
+    """`sliding`: a window covers `span` decoded frames, training draws one at random, tests slide it over the video.
+    `resize`: a window is the whole video, whatever its length (ActivityNet): `frames` frames spread evenly over it,
+    frame i being round(clip((i + 1/2) * total / frames - 1/2, 0, total - 1)), and feature cell k covering
+    k / features ... (k + 1) / features of its duration; nothing is padded, masked, cut or merged."""
     span: int = 3072
-    """Decoded frames that one window covers. More `frames` sample the same stretch more densely."""
+    """Decoded frames that one window covers. More `frames` sample the same stretch more densely. 0 with `resize`."""
     features: int = 768
     """Feature cells the head sees per window; backbone features are resized to this length."""
     resolution: int = 160
@@ -49,9 +64,16 @@ class WindowConfig:
 
     def __post_init__(self) -> None:
         """Refuse windows that cannot be sampled evenly."""
-        for name in ("frames", "span", "features", "resolution"):
+        for name in ("frames", "features", "resolution", *(("span",) if self.mode == "sliding" else ())):
             if getattr(self, name) < 1:
                 raise ValueError(f"data.window.{name} is {getattr(self, name)}, expected at least 1")
+        if self.mode == "resize":
+            if self.span:
+                raise ValueError(
+                    f"data.window.span is {self.span}, but data.window.mode is resize and a window the whole video; "
+                    "expected a span of 0"
+                )
+            return
         if self.span % self.frames:
             raise ValueError(f"data.window.span {self.span} is not a multiple of data.window.frames {self.frames}")
         if self.span % self.features:
@@ -60,11 +82,13 @@ class WindowConfig:
     @property
     def stride(self) -> int:
         """Decoded frames from one sampled frame to the next."""
+        assert self.mode == "sliding", "how far frames are apart depends on the video's length"
         return self.span // self.frames
 
     @property
     def cell(self) -> int:
         """Decoded frames per feature cell (OpenTAD's snippet stride)."""
+        assert self.mode == "sliding", "how long a cell is depends on the video's length"
         return self.span // self.features
 
 
@@ -93,9 +117,14 @@ class DataConfig:
     """Identity of the data (annotations and video files); filled when the data is opened."""
     train_subset: str = "training"
     test_subset: str = "validation"
+    blocked: tuple[str, ...] = ()
+    """Ids of annotated videos that no subset has: known to be wrong, or without an action that counts."""
     window: WindowConfig = WindowConfig()
     min_kept: float = 0.75
     """Training truncation keeps an action when at least this share of it is inside the window."""
+    shortest_share: float = 0.0
+    """Training leaves out an action that is at most this share of its video (ActivityNet 0.01; 0: every action stays).
+    """
     min_crop: float = 0.9
     """A training video shorter than a window is cut to a random length of at least this share."""
     test_overlap: float = 0.5
@@ -269,6 +298,9 @@ def unflatten(flat: Mapping[str, Any], kind: type[T] = TrialConfig) -> T:  # typ
 
 _ABSENT = object()
 ADDED: dict[str, Any] = {
+    "data.window.mode": "sliding",
+    "data.blocked": (),
+    "data.shortest_share": 0.0,
     "model.representation.kind": "frame",
     "model.representation.snippet_frames": 16,
     "model.representation.snippet_stride": 4,
