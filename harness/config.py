@@ -311,6 +311,18 @@ ADDED: dict[str, Any] = {
     "model.head.overlapping_ranges": False,
     "model.head.share_similar": True,
     "model.head.masking": "opentad",
+    "engine.policy": "fixed",
+    "engine.every": 1,
+    "engine.keep_on": "device",
+    "engine.clips": 0,
+    "engine.positions": 0,
+    "engine.weights": "fp32",
+    "engine.residual": "fp32",
+    "engine.inputs_on": "device",
+    "engine.averages_on": "device",
+    "engine.optimizer_on": "device",
+    "engine.checkpoint_head": False,
+    "engine.compile": False,
 }
 """Fields that came after the first stored results, each with the value that means what every trial before it did. A
 trial with that value keeps the digest it would have without the field, so that old results stay reachable."""

@@ -7,7 +7,7 @@ the command line, so renaming one changes the digest of every trial. Where a bra
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Tuning = Literal["features", "frozen", "full", "adapter"]
@@ -526,10 +526,60 @@ HeadConfig = ActionFormerConfig | TriDetConfig | GTADConfig
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """How a step is executed, never what it computes (design.md part 6)."""
+    """How a step is executed, never what it computes (design.md part 6).
 
-    keep: Literal["everything", "blocks"] = "blocks"
-    """Between forward and backward: every activation, or block inputs only (the rest recomputed)."""
+    Two of the fields do change numbers, within rounding: `weights` = int8 and `residual` = bf16.
+    """
+
+    policy: Literal["fixed", "auto", "reference"] = "fixed"
+    """`fixed`: as the other fields say. `auto`: the planner fills them in before a run, so they stay at their defaults.
+    `reference`: the paper's set-up, for comparison: fp32 frozen weights under autocast, reentrant checkpointing block
+    by block, full-resolution adapters beside the backbone, and an average of the frozen weights too."""
+    keep: Literal["everything", "blocks", "nothing"] = "blocks"
+    """Between forward and backward: every activation; block inputs (beside the backbone: adapter inputs), the rest
+    recomputed; or nothing of the backbone, which is then streamed twice (frozen, or with adapters outside)."""
+    every: int = 1
+    """With `keep` = blocks: only the input of every n-th block is kept."""
+    keep_on: Literal["device", "host"] = "device"
+    """Where what `keep` = blocks keeps waits for the backward pass; host: pinned memory, with prefetching."""
+    clips: int = 0
+    """Clips that go through patch embedding, attention and MLP at once; 0: all of them."""
+    positions: int = 0
+    """Spatial positions that go through an adapter inside the backbone at once, over the whole window; 0: all."""
+    weights: Literal["fp32", "bf16", "int8"] = "fp32"
+    """How frozen weights of linear layers and convolutions are stored. bf16 is what autocast makes of them anyway; int8
+    (a scale per output channel) changes numbers."""
+    residual: Literal["fp32", "bf16"] = "fp32"
+    """How the residual stream is stored between the blocks of a backbone that is not trained; bf16 changes numbers."""
+    inputs_on: Literal["device", "host"] = "device"
+    """Where a window's uint8 frames wait; host: they are moved `clips` at a time."""
+    averages_on: Literal["device", "host"] = "device"
+    """Where the moving average of what trains lives and is updated."""
+    optimizer_on: Literal["device", "host"] = "device"
+    """Where the optimiser's state lives and is updated."""
+    checkpoint_head: bool = False
+    """Whether the head's blocks are recomputed in its backward pass."""
+    compile: bool = False
+    """Whether blocks go through `torch.compile`."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range and settings that would be ignored."""
+        for name, least in (("every", 1), ("clips", 0), ("positions", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"engine.{name} is {getattr(self, name)}, expected at least {least}")
+        if self.policy != "fixed":
+            for item in fields(self):
+                if item.name != "policy" and getattr(self, item.name) != item.default:
+                    raise ValueError(
+                        f"engine.{item.name} is {getattr(self, item.name)} but engine.policy is {self.policy}, which "
+                        f"decides it; expected {item.default}"
+                    )
+        if self.keep != "blocks":
+            for name in ("every", "keep_on"):
+                if getattr(self, name) != EngineConfig.__dataclass_fields__[name].default:
+                    raise ValueError(
+                        f"engine.{name} is {getattr(self, name)} but engine.keep is {self.keep}, expected blocks"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)
