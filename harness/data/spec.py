@@ -1,0 +1,105 @@
+"""What a data set sets in a trial's config: a value with the paper's settings and where the released ones differ."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from harness.config import DataConfig, DatasetName, DetectionConfig, EvaluationConfig, TrainingConfig, flatten
+from models.config import HeadConfig
+
+Variant = Literal["paper", "opentad"]
+"""`paper`: what the paper says, the same for every tuning. `opentad`: what the released configs of that tuning set."""
+Arm = Literal["adapter", "outside", "frozen", "features", "full"]
+"""A tuning, `outside` being adapters beside the backbone (AdaTAD dagger)."""
+Task = Literal["label", "verb", "noun"]
+"""Which name of an annotated action is its class; the last two are EPIC-Kitchens'."""
+
+NOT_OF_THE_DATA = ("data.fingerprint", "data.max_unreadable", "training.precision", "training.adapter_lr")
+"""Paths that a data set leaves alone: what is found when it is opened, how it is run, what hangs on the backbone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """A data set: its names, what its annotations are called, and the settings that it was published with."""
+
+    name: DatasetName
+    title: str
+    aliases: tuple[str, ...] = ()
+    """Other names that `--on` takes; those of `tadscale evaluate` are among them."""
+    classes: tuple[str, ...] = ()
+    """The class list, where it is fixed; empty: the labels of all subsets, in order."""
+    task: Task = "label"
+    subset_names: tuple[tuple[str, str], ...] = (("training", "validation"),)
+    """Names of the subsets to train and to test on, as annotation files of this data set have them. The first pair of
+    which both occur is meant."""
+    block_files: tuple[str, ...] = ()
+    """Names of files beside the annotations that list videos to leave out, one a line or as a JSON list."""
+    data: DataConfig
+    training: TrainingConfig
+    detection: DetectionConfig
+    evaluation: EvaluationConfig
+    heads: Mapping[str, HeadConfig]
+    """Published settings by kind of head."""
+    adapter_lrs: Mapping[str, float] = field(default_factory=dict)
+    """Adapter learning rate by backbone, where it is not `training.adapter_lr`."""
+    adapter_last_layers: Mapping[Variant, int] = field(default_factory=dict)
+    """How many last blocks carry adapters, in the variants where it is not all of them."""
+    opentad: Mapping[str, Any] = field(default_factory=dict)
+    """Config paths that the released configs set otherwise than the paper says."""
+    opentad_arms: Mapping[Arm, Mapping[str, Any]] = field(default_factory=dict)
+    """What the released configs of single arms set besides."""
+    opentad_adapter_lrs: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    """What a user should know about these settings."""
+
+    def settings(
+        self, variant: Variant = "paper", tuning: Arm = "adapter", head: str = "actionformer"
+    ) -> dict[str, Any]:
+        """Return config path -> value for `harness.config.with_values`.
+
+        A kind of head that was never published on this data set is not among them: the study's own stays.
+
+        Args:
+            variant: The paper's settings, or the released configs'.
+            tuning: Counts with `opentad` only, whose arms differ in more than the tuning (adatad-facts 12.9).
+            head: Which kind of head the settings are for.
+        """
+        parts = {
+            "data": self.data,
+            "training": self.training,
+            "detection": self.detection,
+            "evaluation": self.evaluation,
+        }
+        values = {path: value for name, part in parts.items() for path, value in flatten(part, f"{name}.").items()}
+        if head in self.heads:
+            values["model.head"] = self.heads[head]
+        if variant == "opentad":
+            _override(values, self.opentad)
+            _override(values, self.opentad_arms.get(tuning, {}))
+        return {path: value for path, value in values.items() if path not in NOT_OF_THE_DATA}
+
+    def facts(self) -> dict[str, Any]:
+        """Return those settings that are true of the data whatever the size of the network: for a laptop's presets."""
+        return {
+            "data.name": self.name,
+            "data.num_classes": self.data.num_classes,
+            "data.train_subset": self.data.train_subset,
+            "data.test_subset": self.data.test_subset,
+            "data.blocked": self.data.blocked,
+            "evaluation.tious": self.evaluation.tious,
+        }
+
+    def adapter_lr(self, backbone: str, variant: Variant = "paper") -> float:
+        """Return the adapters' published learning rate with a backbone."""
+        rates = {**self.adapter_lrs, **(self.opentad_adapter_lrs if variant == "opentad" else {})}
+        return rates.get(backbone, self.training.adapter_lr)
+
+
+def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put changes into settings; one below `model.head` changes the head if it has such a field."""
+    for path, value in changes.items():
+        name = path.removeprefix("model.head.")
+        if name == path:
+            values[path] = value
+        elif hasattr(values.get("model.head"), name):
+            values["model.head"] = replace(values["model.head"], **{name: value})
