@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from harness.config import NAMED, parse_value
+from harness.data.datasets import DATASETS, dataset_of
 from harness.study import Grid, Study
 from harness.units import parse_bytes
-
-DATASETS = ("synthetic", "custom", "thumos14")
 
 
 class UserError(ValueError):
@@ -130,7 +129,13 @@ def _split(text: str) -> tuple[str, str]:
 def _parser(study: Study) -> Parser:
     parser = Parser(prog=f"studies/{study.name}.py", description=study.title, allow_abbrev=False)
     what = parser.add_argument_group("what is measured")
-    what.add_argument("--on", choices=DATASETS, default="synthetic", help="data set (default: synthetic, made here)")
+    what.add_argument(
+        "--on",
+        type=_dataset,
+        default="synthetic",
+        metavar="NAME",
+        help=f"data set: {', '.join(DATASETS)} (default: synthetic, made here)",
+    )
     what.add_argument(
         "--data-root",
         type=Path,
@@ -206,6 +211,13 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
+
+
+def _dataset(text: str) -> str:
+    try:
+        return dataset_of(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _bytes(text: str) -> int:

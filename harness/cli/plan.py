@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from harness.cli.dataset import on_dataset
 from harness.cli.options import Options, UserError, override_grid
 from harness.cli.terminal import Terminal
 from harness.cli.weights import file_identity, weights_file
 from harness.config import TrialConfig, with_values
+from harness.data.datasets import DATASETS
 from harness.memory.devices import Device, find_device
 from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
 from harness.tables.query import latest, load
@@ -98,7 +100,9 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     """
     if options.preset not in study.presets:
         raise UserError(f"--preset is {options.preset}, but {study.name} has {', '.join(study.presets)}")
-    grid = override_grid(study.presets[options.preset], options.overrides, options.seeds)
+    variant = "opentad" if options.preset == "opentad" else "paper"
+    grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant)
+    grid = override_grid(grid, options.overrides, options.seeds)
     grid.trials()  # fails here, before any data is made, if the values do not fit
     device = find_device(options.device)
     open_data = _synthetic if options.on == "synthetic" else _given
@@ -113,7 +117,7 @@ def _synthetic(
     from harness.data.synthetic import ensure_synthetic
 
     spec = _spec(options)
-    grid = _with(grid, {"data.name": "synthetic", "data.fingerprint": spec.digest, "data.num_classes": len(CLASSES)})
+    grid = _with(grid, {"data.fingerprint": spec.digest, "data.num_classes": len(CLASSES)})
     grid = _with_identities(grid, options)
     if not prepare:
         return grid, None
@@ -127,7 +131,6 @@ def _synthetic(
 def _given(
     grid: Grid, options: Options, folder: Path, terminal: Terminal, prepare: bool
 ) -> tuple[Grid, Sources | None]:
-    grid = _with(grid, {"data.name": options.on})
     if not options.data_root:
         return _with_identities(grid, options), None
     dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal)

@@ -278,7 +278,7 @@ def dataset_of(name: str) -> DatasetSpec:
     """
     known = {_plain(spelling): spec for spec in DATASETS.values() for spelling in (spec.name, *spec.aliases)}
     if _plain(name) not in known:
-        raise ValueError(f"--on is {name}, expected one of {', '.join(DATASETS)}")
+        raise ValueError(f"there is no data set {name}, expected one of {', '.join(DATASETS)}")
     return known[_plain(name)]
 
 

@@ -82,7 +82,7 @@ def test_every_spelling_of_evaluate_is_a_spelling_here() -> None:
 
 
 def test_an_unknown_data_set_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="--on is kinetics, expected one of synthetic, custom, thumos14, activitynet"):
+    with pytest.raises(ValueError, match="there is no data set kinetics, expected one of synthetic, custom, thumos14, activitynet"):
         dataset_of("kinetics")
 
 

@@ -1,0 +1,45 @@
+"""`--on NAME`: a study's base config on another data set.
+
+What the study sets as its own data set does becomes what the other data set sets; what it sets otherwise, it sets on
+purpose, and that stays. Axes and `--set` come on top of it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from harness.config import TrialConfig, flatten, with_values
+from harness.data.datasets import DATASETS, Arm, DatasetSpec, Variant
+from harness.study import Grid
+
+
+def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper") -> Grid:
+    """Return the grid with its base on a data set.
+
+    A base for synthetic videos is made for a laptop: on real data it keeps its size and schedule, and only what is
+    true of the data changes.
+
+    Raises:
+        ValueError: a setting of the study does not fit the data set's.
+    """
+    base = grid.base
+    values: dict[str, Any] = {}
+    if "synthetic" not in (base.data.name, spec.name) and base.data.name != spec.name:
+        own, new = (_leaves(which, base, variant) for which in (DATASETS[base.data.name], spec))
+        current = flatten(base)
+        values = {path: value for path, value in new.items() if path in own and current.get(path) == own[path]}
+    return replace(grid, base=with_values(base, {**values, **spec.facts()}))
+
+
+def arm_of(config: TrialConfig) -> Arm:
+    """Return which arm of a comparison a config is."""
+    adapter = config.model.adapter
+    return "outside" if adapter is not None and adapter.placement == "outside" else config.model.tuning
+
+
+def _leaves(spec: DatasetSpec, base: TrialConfig, variant: Variant) -> dict[str, Any]:
+    """Return a data set's settings for a study's arm, backbone and head, down to the single fields of the head."""
+    values = spec.settings(variant, arm_of(base), base.model.head.kind)
+    head = values.pop("model.head", None)
+    if head is not None:
+        values.update(flatten(head, "model.head."))
+    return {**values, "training.adapter_lr": spec.adapter_lr(base.model.backbone.name, variant)}
