@@ -42,6 +42,7 @@ DatasetName = Literal[
 ]
 Precision = Literal["fp32", "bf16", "fp16"]
 NmsMethod = Literal["gaussian", "linear", "hard"]
+Classifier = Literal["none", "cuhk", "standard", "untrimmednet", "tcanet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,40 @@ class DetectionConfig:
     """Detections whose decayed score falls below this are dropped."""
     max_detections: int = 2000
     """Detections kept per video."""
+    class_agnostic: bool = False
+    """Segments suppress each other whatever their class."""
+    voting_iou: float | None = None
+    """A kept segment becomes the mean, weighted by score, of all candidates that overlap it at least so much; goes with
+    `class_agnostic` only."""
+    external: Classifier = "none"
+    """Whose file of class scores names the segments (`--class-scores`), and so how the two scores are joined; the head
+    then tells actions from background only. `none`: the head names them itself."""
+    external_top: int = 2
+    """Classes that every segment of a video is given, best first."""
+    external_softmax: bool = False
+    """The class scores are logits; goes with `standard` only."""
+    external_fingerprint: str = ""
+    """Identity of the file of class scores; filled when it is opened."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that would be ignored."""
+        if self.voting_iou is not None:
+            if not self.class_agnostic:
+                raise ValueError(
+                    f"detection.voting_iou is {self.voting_iou}, which goes with detection.class_agnostic only; "
+                    "expected none without it"
+                )
+            if not 0 < self.voting_iou <= 1:
+                raise ValueError(f"detection.voting_iou is {self.voting_iou}, expected more than 0 and at most 1")
+        if self.external_top < 1:
+            raise ValueError(f"detection.external_top is {self.external_top}, expected at least 1")
+        if self.external_softmax and self.external != "standard":
+            raise ValueError(
+                f"detection.external_softmax is true, which goes with detection.external=standard only, and that is "
+                f"{self.external}"
+            )
+        if self.external_fingerprint and self.external == "none":
+            raise ValueError("detection.external is none, but there are class scores; expected the classifier's kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,11 +273,16 @@ class TrialConfig:
                     f"model.head.longest is {model.head.longest}, expected at most data.window.features "
                     f"({window.features})"
                 )
-            if model.head.class_agnostic and self.data.num_classes > 1:
+            if model.head.class_agnostic and self.head_classes > 1:
                 raise ValueError(
                     f"model.head.class_agnostic is true, but the data has {self.data.num_classes} classes and there is "
-                    "no external classifier to name them; expected false"
+                    "no external classifier to name them; expected false, or a detection.external"
                 )
+
+    @property
+    def head_classes(self) -> int:
+        """Classes that the head tells apart: one, action, where an external classifier names them."""
+        return self.data.num_classes if self.detection.external == "none" else 1
 
 
 NAMED: dict[str, dict[str, Any]] = {
@@ -311,6 +351,12 @@ ADDED: dict[str, Any] = {
     "model.head.overlapping_ranges": False,
     "model.head.share_similar": True,
     "model.head.masking": "opentad",
+    "detection.class_agnostic": False,
+    "detection.voting_iou": None,
+    "detection.external": "none",
+    "detection.external_top": 2,
+    "detection.external_softmax": False,
+    "detection.external_fingerprint": "",
     "engine.policy": "fixed",
     "engine.every": 1,
     "engine.keep_on": "device",
