@@ -51,6 +51,10 @@ class TrialJob:
     """`warm`, `fresh` or `inline`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Columns the driver knows: git commit, argv."""
+    features: Path | None = None
+    """Offline features that were given; None: the trial extracts its own where it needs any."""
+    class_scores: Path | None = None
+    """File of an external classifier."""
 
     @property
     def digest(self) -> str:
@@ -79,6 +83,8 @@ class TrialJob:
             "predicted_peak_bytes": self.predicted_peak_bytes,
             "slot": self.slot,
             "provenance": dict(self.provenance),
+            "features": str(self.features) if self.features else None,
+            "class_scores": str(self.class_scores) if self.class_scores else None,
         }
 
     @classmethod
@@ -91,7 +97,7 @@ class TrialJob:
                 "config": unflatten(job["config"]),
                 "results": Path(job["results"]),
                 "dataset": Path(job["dataset"]),
-                "weights": Path(job["weights"]) if job["weights"] else None,
+                **{name: Path(job[name]) if job[name] else None for name in ("weights", "features", "class_scores")},
             }
         )
 
@@ -120,7 +126,8 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         device=job.device,
         threads=job.threads,
         data_workers=job.data_workers,
-        features=features_folder(job.results),
+        features=job.features or features_folder(job.results),
+        class_scores=job.class_scores,
     )
     job.work.mkdir(parents=True, exist_ok=True)
     meter = meter_for(job.device)

@@ -11,7 +11,7 @@ from harness.detection.files import (
 )
 from harness.detection.fusion import fuse, pair_verbs_with_nouns
 from harness.detection.nms import Detections, soft_nms, suppress
-from harness.detection.stitch import merge_windows, select_candidates, to_rows
+from harness.detection.stitch import merge_windows, name_segments, select_candidates, to_rows
 from harness.detection.voting import vote
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "detections_of",
     "fuse",
     "merge_windows",
+    "name_segments",
     "pair_verbs_with_nouns",
     "read_class_scores",
     "read_detections",

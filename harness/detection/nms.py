@@ -39,6 +39,8 @@ def soft_nms(
         iou=config.nms_iou,
         min_score=config.nms_min_score,
         most=config.max_detections,
+        class_agnostic=config.class_agnostic,
+        voting_iou=config.voting_iou,
     )
 
 

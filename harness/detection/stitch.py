@@ -1,6 +1,7 @@
 """From dense head outputs to one sorted list of detections per video.
 
     (P, C) probabilities --select_candidates--> a window's candidates --seconds--> merge_windows --> a video's list
+                                                                                      (--name_segments--> with classes)
 
 The public code rounds segments to 0.01 s and scores to 1e-4 between those steps. Here nothing is rounded: the
 ties that rounding makes are what moves its mAP between machines (adatad-facts 14).
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from harness.config import DetectionConfig
 from harness.detection.files import Rows
+from harness.detection.fusion import fuse
 from harness.detection.nms import Detections, soft_nms
 
 
@@ -55,6 +57,32 @@ def merge_windows(windows: Sequence[Detections], config: DetectionConfig) -> Det
     order = np.lexsort((segments[:, 1], segments[:, 0], labels, -scores))
     order = order[segments[order, 1] > segments[order, 0]]
     return soft_nms(segments[order], scores[order], labels[order], config)
+
+
+def name_segments(
+    detections: Detections, class_scores: Float[np.ndarray, " classes"], config: DetectionConfig
+) -> Detections:
+    """Return a video's segments once for each of its best classes, best score first, as an external classifier says.
+
+    As published, this comes after suppression, and `max_detections` counts the segments: there are up to
+    `external_top` times as many detections.
+
+    Args:
+        detections: of a head that tells actions from background only.
+        class_scores: of the whole video, in the order of the data's classes.
+        config: `external` says how the scores are joined.
+    """
+    assert config.external != "none", "there is no external classifier"
+    named = fuse(
+        detections.segments,
+        detections.scores,
+        class_scores,
+        kind=config.external,
+        top=config.external_top,
+        softmax=config.external_softmax,
+    )
+    best = np.argsort(-named.scores, kind="stable")
+    return Detections(named.segments[best], named.scores[best], named.labels[best])
 
 
 def to_rows(detections: Detections, classes: Sequence[str]) -> Rows:

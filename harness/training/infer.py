@@ -1,10 +1,12 @@
 """A trained detector on the test subset: sliding windows to detections, detections to mAP.
 
-test windows -> detector -> points above the threshold -> seconds -> all ranks -> NMS per video -> mAP
+test windows -> detector -> points above the threshold -> seconds -> all ranks -> NMS per video
+             (-> classes from an external classifier) -> mAP
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +15,17 @@ from harness.config import TrialConfig
 from harness.data.features import FeatureStore
 from harness.data.index import Dataset, Video
 from harness.data.loader import Batch, cells_to_seconds, test_loader
-from harness.detection import Detections, Rows, merge_windows, select_candidates, to_rows, write_detections
+from harness.detection import (
+    ClassScores,
+    Detections,
+    Rows,
+    merge_windows,
+    name_segments,
+    read_class_scores,
+    select_candidates,
+    to_rows,
+    write_detections,
+)
 from harness.evaluation.average_precision import MapResult, evaluate
 from harness.training.distributed import gather
 from harness.training.precision import autocast
@@ -89,11 +101,53 @@ def detect_subset(
             gathered[video_id].extend(found)
     for part in gather(unreadable):
         unreadable.update(part)
+    classifier = open_class_scores(config, places.class_scores)
     return {
-        video_id: to_rows(merge_windows(gathered.get(video_id, []), config.detection), dataset.classes)
+        video_id: video_rows(video_id, gathered.get(video_id, []), config, dataset.classes, classifier)
         for video_id in videos
         if video_id not in unreadable
     }
+
+
+def open_class_scores(config: TrialConfig, path: Path | None) -> ClassScores | None:
+    """Return what the external classifier says of each video; None where the head names the classes itself.
+
+    Raises:
+        ValueError: the config has an external classifier and there is no file, or the file cannot be used.
+    """
+    if config.detection.external == "none":
+        return None
+    if path is None:
+        raise ValueError(
+            f"detection.external is {config.detection.external}, but no class scores were given; expected "
+            "--class-scores FILE"
+        )
+    return read_class_scores(path)
+
+
+def check_class_scores(config: TrialConfig, path: Path | None, dataset: Dataset) -> None:
+    """Refuse class scores that lack a test video or a class, before hours are spent on training.
+
+    Raises:
+        ValueError: as for `open_class_scores`, or what is lacking.
+    """
+    classifier = open_class_scores(config, path)
+    for video in dataset.subset(config.data.test_subset) if classifier is not None else ():
+        classifier.of(video.video_id, dataset.classes)
+
+
+def video_rows(
+    video_id: str,
+    windows: Sequence[Detections],
+    config: TrialConfig,
+    classes: Sequence[str],
+    classifier: ClassScores | None,
+) -> Rows:
+    """Return one video's detections from those of its windows."""
+    merged = merge_windows(windows, config.detection)
+    if classifier is not None:
+        merged = name_segments(merged, classifier.of(video_id, classes), config.detection)
+    return to_rows(merged, classes)
 
 
 @torch.inference_mode()

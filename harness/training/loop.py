@@ -24,7 +24,7 @@ from harness.evaluation.average_precision import MapResult
 from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from harness.training.distributed import any_rank, broadcast_parameters
 from harness.training.extract import ensure_features
-from harness.training.infer import score
+from harness.training.infer import check_class_scores, score
 from harness.training.optim import learning_rate_factor, set_learning_rate
 from harness.training.report import Interrupted, Meter, Reporter
 from harness.training.step import Trainee, train_step
@@ -48,7 +48,9 @@ class Places:
     data_workers: int = 0
     """Decoding processes; 0 decodes in the training process."""
     features: Path | None = None
-    """Folder for features that trials share; None: this trial's own."""
+    """Folder for features that trials share; None: this trial's own. With an offline backbone: the user's features."""
+    class_scores: Path | None = None
+    """What an external classifier says of the test videos."""
 
 
 @dataclass
@@ -88,6 +90,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but the data has {len(dataset.classes)} classes"
         )
+    check_class_scores(config, places.class_scores, dataset)
 
     detector = prepare_detector(config, places).to(device)
     detector.train()
@@ -129,8 +132,9 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             waited = time.perf_counter() - step_start
             factor = learning_rate_factor(epoch * steps_per_epoch + index, steps_per_epoch, config.training)
             set_learning_rate(trainee.optimizer, factor)
-            with meter.step(detector, trainee.optimizer, trainee.ema.state, _tensors(batch)):
-                losses = train_step(trainee, *_tensors(batch), config)
+            tensors = _tensors(batch, config)
+            with meter.step(detector, trainee.optimizer, trainee.ema.state, tensors):
+                losses = train_step(trainee, *tensors, config)
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value
             now = time.perf_counter()
@@ -177,7 +181,7 @@ def prepare_detector(config: TrialConfig, places: Places) -> Detector:
     """Return the trial's detector with its pretrained backbone loaded."""
     detector = build_detector(
         config.model,
-        num_classes=config.data.num_classes,
+        num_classes=config.head_classes,
         features=config.data.window.features,
         resolution=config.data.window.resolution,
         engine=config.engine,
@@ -192,8 +196,9 @@ def _on_device(loader: Iterable[Batch], device: torch.device) -> Iterator[Batch]
         yield batch.to(device)
 
 
-def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    return batch.inputs, batch.mask, batch.segments, batch.labels
+def _tensors(batch: Batch, config: TrialConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    # A head with one class, beside an external classifier, sees actions of that class only.
+    return batch.inputs, batch.mask, batch.segments, batch.labels.clamp(max=config.head_classes - 1)
 
 
 def _peak(meter: Meter) -> int | None:
