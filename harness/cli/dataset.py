@@ -12,11 +12,17 @@ from harness.data.datasets import DATASETS, Arm, DatasetSpec, Variant
 from harness.study import Grid
 
 
-def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper") -> Grid:
+def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper", *, external: bool = False) -> Grid:
     """Return the grid with its base on a data set.
 
     A base for synthetic videos is made for a laptop: on real data it keeps its size and schedule, and only what is
     true of the data changes.
+
+    Args:
+        grid: The study's trials.
+        spec: The data set.
+        variant: Which published settings.
+        external: Whether an external classifier's scores are at hand.
 
     Raises:
         ValueError: a setting of the study does not fit the data set's.
@@ -24,7 +30,8 @@ def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper") -> Gri
     base = grid.base
     values: dict[str, Any] = {}
     if "synthetic" not in (base.data.name, spec.name) and base.data.name != spec.name:
-        own, new = (_leaves(which, base, variant) for which in (DATASETS[base.data.name], spec))
+        own = _leaves(DATASETS[base.data.name], base, variant, base.detection.external != "none")
+        new = _leaves(spec, base, variant, external)
         current = flatten(base)
         values = {path: value for path, value in new.items() if path in own and current.get(path) == own[path]}
     return replace(grid, base=with_values(base, {**values, **spec.facts()}))
@@ -36,10 +43,10 @@ def arm_of(config: TrialConfig) -> Arm:
     return "outside" if adapter is not None and adapter.placement == "outside" else config.model.tuning
 
 
-def _leaves(spec: DatasetSpec, base: TrialConfig, variant: Variant) -> dict[str, Any]:
+def _leaves(spec: DatasetSpec, base: TrialConfig, variant: Variant, external: bool) -> dict[str, Any]:
     """Return a data set's settings for a study's arm, backbone and head, down to the single fields of the head."""
-    values = spec.settings(variant, arm_of(base), base.model.head.kind)
+    values = spec.settings(variant, arm_of(base), base.model.head.kind, external=external)
     head = values.pop("model.head", None)
     if head is not None:
         values.update(flatten(head, "model.head."))
-    return {**values, "training.adapter_lr": spec.adapter_lr(base.model.backbone.name, variant)}
+    return {**values, "training.adapter_lr": spec.adapter_lr(base.model.backbone.name)}

@@ -14,7 +14,13 @@ Arm = Literal["adapter", "outside", "frozen", "features", "full"]
 Task = Literal["label", "verb", "noun"]
 """Which name of an annotated action is its class; the last two are EPIC-Kitchens'."""
 
-NOT_OF_THE_DATA = ("data.fingerprint", "data.max_unreadable", "training.precision", "training.adapter_lr")
+NOT_OF_THE_DATA = (
+    "data.fingerprint",
+    "data.max_unreadable",
+    "detection.external_fingerprint",
+    "training.precision",
+    "training.adapter_lr",
+)
 """Paths that a data set leaves alone: what is found when it is opened, how it is run, what hangs on the backbone."""
 
 
@@ -48,12 +54,13 @@ class DatasetSpec:
     """Config paths that the released configs set otherwise than the paper says."""
     opentad_arms: Mapping[Arm, Mapping[str, Any]] = field(default_factory=dict)
     """What the released configs of single arms set besides."""
-    opentad_adapter_lrs: Mapping[str, float] = field(default_factory=dict)
+    without_external: Mapping[str, Any] = field(default_factory=dict)
+    """What changes where no external classifier names the segments, if the published setting has one."""
     note: str = ""
     """What a user should know about these settings."""
 
     def settings(
-        self, variant: Variant = "paper", tuning: Arm = "adapter", head: str = "actionformer"
+        self, variant: Variant = "paper", tuning: Arm = "adapter", head: str = "actionformer", *, external: bool = True
     ) -> dict[str, Any]:
         """Return config path -> value for `harness.config.with_values`.
 
@@ -63,6 +70,7 @@ class DatasetSpec:
             variant: The paper's settings, or the released configs'.
             tuning: Counts with `opentad` only, whose arms differ in more than the tuning (adatad-facts 12.9).
             head: Which kind of head the settings are for.
+            external: Whether there are class scores of whole videos, for a data set that was published with some.
         """
         parts = {
             "data": self.data,
@@ -76,6 +84,10 @@ class DatasetSpec:
         if variant == "opentad":
             _override(values, self.opentad)
             _override(values, self.opentad_arms.get(tuning, {}))
+        if not external:
+            _override(values, self.without_external)
+        if values["detection.external"] == "none":
+            _override(values, {"model.head.class_agnostic": False})
         return {path: value for path, value in values.items() if path not in NOT_OF_THE_DATA}
 
     def facts(self) -> dict[str, Any]:
@@ -89,17 +101,19 @@ class DatasetSpec:
             "evaluation.tious": self.evaluation.tious,
         }
 
-    def adapter_lr(self, backbone: str, variant: Variant = "paper") -> float:
+    def adapter_lr(self, backbone: str) -> float:
         """Return the adapters' published learning rate with a backbone."""
-        rates = {**self.adapter_lrs, **(self.opentad_adapter_lrs if variant == "opentad" else {})}
-        return rates.get(backbone, self.training.adapter_lr)
+        return self.adapter_lrs.get(backbone, self.training.adapter_lr)
 
 
 def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Put changes into settings; one below `model.head` changes the head if it has such a field."""
+    """Put changes into settings; those of a head change only a head of that kind, or with that field."""
     for path, value in changes.items():
-        name = path.removeprefix("model.head.")
-        if name == path:
+        head, name = values.get("model.head"), path.removeprefix("model.head.")
+        if path == "model.head":
+            if head is not None and head.kind == value.kind:
+                values[path] = value
+        elif name == path:
             values[path] = value
-        elif hasattr(values.get("model.head"), name):
-            values["model.head"] = replace(values["model.head"], **{name: value})
+        elif head is not None and hasattr(head, name):
+            values["model.head"] = replace(head, **{name: value})

@@ -18,8 +18,8 @@ from models.config import TriDetConfig
 PAPER = with_values(presets.thumos_adatad("videomae-l"), DATASETS["thumos14"].facts())
 
 
-def moved(base: TrialConfig, name: str, variant: str = "paper") -> TrialConfig:
-    return on_dataset(Grid(base=base, axes={}), DATASETS[name], variant).base
+def moved(base: TrialConfig, name: str, variant: str = "paper", external: bool = True) -> TrialConfig:
+    return on_dataset(Grid(base=base, axes={}), DATASETS[name], variant, external=external).base
 
 
 def differences(one: TrialConfig, other: TrialConfig) -> set[str]:
@@ -37,6 +37,12 @@ def test_a_published_study_becomes_the_data_sets_published_setting(name: str) ->
 @pytest.mark.parametrize("name", ["activitynet", "ego4d", "epic_noun", "custom"])
 def test_there_and_back_is_where_it_was(name: str) -> None:
     assert moved(moved(PAPER, name), "thumos14") == PAPER
+
+
+def test_without_class_scores_the_head_names_the_segments() -> None:
+    direct = moved(PAPER, "activitynet", external=False)
+    assert (direct.detection.external, direct.head_classes, direct.model.head.width) == ("none", 200, 512)
+    assert moved(direct, "thumos14") == PAPER
 
 
 def test_its_own_data_set_changes_nothing() -> None:
@@ -77,7 +83,7 @@ def test_the_released_arms_follow_the_studys_tuning() -> None:
     new = moved(base, "activitynet", "opentad")
     assert new.model.head.input_dropout == 0.2
     assert new.data.augment.flip == 0.0
-    assert new.data.window.resolution == 224
+    assert new.data.window.mode == "resize"
     assert moved(with_values(PAPER, spec.settings("opentad")), "activitynet", "opentad").data.augment.flip == 0.5
 
 

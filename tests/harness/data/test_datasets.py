@@ -31,7 +31,7 @@ SCHEDULES = {
 # adatad-facts 8.2: sigma, smallest score, most per video, most before NMS.
 NMS = {
     "thumos14": (0.7, 0.0, 2000, 2000),
-    "activitynet": (0.75, 0.001, 100, 2000),
+    "activitynet": (0.7, 0.001, 100, 2000),
     "epic_verb": (0.4, 0.001, 2000, 5000),
     "epic_noun": (0.4, 0.001, 2000, 5000),
     "ego4d": (2.0, 0.001, 2000, 5000),
@@ -59,8 +59,8 @@ def test_every_name_of_a_config_is_a_data_set_and_the_other_way_round() -> None:
 @EVERY
 def test_settings_fit_every_arm_and_head(spec: DatasetSpec) -> None:
     arms, heads = ("adapter", "outside", "frozen", "features", "full"), ("actionformer", "tridet", "gtad")
-    for variant, arm, head in itertools.product(("paper", "opentad"), arms, heads):
-        config = config_on(spec, variant, arm, head)
+    for variant, arm, head, external in itertools.product(("paper", "opentad"), arms, heads, (True, False)):
+        config = with_values(presets.thumos_adatad(), spec.settings(variant, arm, head, external=external))
         assert config.data.name == spec.name
         if head in spec.heads:
             assert config.model.head.kind == head
@@ -82,7 +82,9 @@ def test_every_spelling_of_evaluate_is_a_spelling_here() -> None:
 
 
 def test_an_unknown_data_set_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="there is no data set kinetics, expected one of synthetic, custom, thumos14, activitynet"):
+    with pytest.raises(
+        ValueError, match="there is no data set kinetics, expected one of synthetic, custom, thumos14, activitynet"
+    ):
         dataset_of("kinetics")
 
 
@@ -104,7 +106,8 @@ def test_schedules_are_the_published_ones(name: str) -> None:
 def test_post_processing_is_the_published_one(name: str) -> None:
     given = config_on(DATASETS[name]).detection
     assert (given.nms_sigma, given.nms_min_score, given.max_detections, given.pre_nms) == NMS[name]
-    assert (given.nms, given.min_score) == ("gaussian", 0.001)
+    # adatad-facts 4.4: a single class has no threshold.
+    assert (given.nms, given.min_score) == ("gaussian", 0.0 if name == "activitynet" else 0.001)
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -115,12 +118,35 @@ def test_adapter_rates_are_the_published_ones(name: str) -> None:
 
 
 def test_activitynet_sees_a_whole_video_at_once() -> None:
-    paper, released = (config_on(DATASETS["activitynet"], variant) for variant in ("paper", "opentad"))
-    window = paper.data.window
+    config = config_on(DATASETS["activitynet"])
+    window = config.data.window
     assert (window.mode, window.frames, window.features, window.resolution) == ("resize", 768, 192, 160)
-    assert (paper.training.head_lr, paper.training.batch_size, paper.training.epochs) == (1e-3, 16, 15)
-    assert (paper.training.cosine_epochs, released.training.cosine_epochs) == (15, 20)
-    assert (released.data.window.resolution, DATASETS["activitynet"].adapter_lr("videomae-l", "opentad")) == (224, 8e-5)
+    assert config.data.shortest_share == 0.01
+    training = config.training
+    assert (training.head_lr, training.batch_size, training.epochs, training.cosine_epochs) == (1e-3, 16, 15, 15)
+
+
+def test_activitynet_is_named_by_a_classifier_or_by_its_head() -> None:
+    spec = DATASETS["activitynet"]
+    named = config_on(spec)
+    direct = with_values(presets.thumos_adatad(), spec.settings(external=False))
+    assert (named.detection.external, named.detection.external_top, named.head_classes) == ("cuhk", 2, 1)
+    assert (named.detection.class_agnostic, named.detection.voting_iou) == (True, 0.9)
+    assert (named.model.head.width, named.model.head.regression_weight) == (256, 2.0)
+    # OpenTAD's adapter_cls config.
+    assert (direct.detection.external, direct.head_classes) == ("none", 200)
+    assert (direct.detection.class_agnostic, direct.detection.nms_sigma, direct.detection.min_score) == (
+        False,
+        0.75,
+        0.001,
+    )
+    assert (direct.model.head.width, direct.model.head.regression_weight) == (512, 1.0)
+
+
+def test_gtad_has_a_map_per_class_where_no_classifier_names_them() -> None:
+    on = {name: DATASETS[name].settings(head="gtad")["model.head"] for name in ("thumos14", "activitynet")}
+    assert [on[name].class_agnostic for name in on] == [False, True]
+    assert not DATASETS["activitynet"].settings(head="gtad", external=False)["model.head"].class_agnostic
 
 
 def test_ego4d_differs_between_paper_and_code() -> None:
