@@ -4,8 +4,6 @@ uint8 frames -> representation -> backbone (with adapters inside, or a ladder of
 offline features ---------------------------------------------------------------------------> cells -> head
 """
 
-from contextlib import nullcontext
-
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
@@ -13,10 +11,10 @@ from torch import Tensor, nn
 from models.adapters.ladder import AdapterLadder
 from models.backbones.build import build_backbone
 from models.config import DetectorConfig, EngineConfig
-from models.engine.execution import runner
+from models.engine.execution import pathways
 from models.heads.base import RawDetections
 from models.heads.build import build_head
-from models.representation import PixelNormalisation, cut_into_snippets, join_snippets, pool_space, resample
+from models.representation import PixelNormalisation, cut_into_snippets, join_snippets, resample
 from models.tuning import freeze, rest_frozen_modules
 
 Frames = UInt8[Tensor, "b 3 frame height width"]
@@ -30,7 +28,7 @@ class Detector(nn.Module):
         """Build with random weights and freeze what does not train; see `build_detector`."""
         super().__init__()
         self.config = config
-        self._run = runner(engine)
+        self.engine = engine
         adapter = config.adapter
         outside = adapter is not None and adapter.placement == "outside"
         self.normalise = PixelNormalisation()
@@ -92,11 +90,8 @@ class Detector(nn.Module):
     def _pathways(self, frames: Frames) -> list[Float[Tensor, "video _ _"]]:
         """Return the backbone's output averaged over space, adapted where the config says so."""
         assert self.backbone is not None
-        pixels = self.normalise(frames)
-        if self.ladder is not None:
-            return self.ladder(self.backbone, pixels, self._run)
-        with torch.no_grad() if self.config.tuning == "frozen" else nullcontext():
-            return pool_space(self.backbone(pixels, self._run))
+        device = self.normalise.mean.device
+        return pathways(self.backbone, self.ladder, self.normalise, frames, device, self.engine)
 
 
 def build_detector(

@@ -51,18 +51,29 @@ class PlainAdapter(Adapter):
     def pooled_change(
         self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
     ) -> Float[Tensor, "video time out"]:
-        """Return the change's mean over space with the mean taken right after the GELU.
+        """Return the change's mean over space, the mean being taken early where it may be."""
+        if not self.mixes_positions_alike:
+            return super().pooled_change(tokens, grid)
+        return self.change_of_means(self.hidden_means(tokens, grid), grid)
+
+    def hidden_means(
+        self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
+    ) -> Float[Tensor, "clip tubelet hidden"]:
+        """Return the mean of GELU(Down(x)) over space, which needs no other clip."""
+        hidden = at_least_float32(F.gelu(self.down_proj(tokens)))
+        return reduce(hidden, "n (t h w) c -> n t c", "mean", t=grid.time, h=grid.height, w=grid.width)
+
+    def change_of_means(
+        self, means: Float[Tensor, "clip tubelet hidden"], grid: TokenGrid
+    ) -> Float[Tensor, "video time out"]:
+        """Return the mean of the change for the mean of what it is made of.
 
         Everything after the GELU is linear and treats every spatial position alike, so the mean commutes with it, and
         what follows works on one vector per tubelet (design.md 6.2). Not so with a spatial kernel, whose zero padding
         tells positions apart.
         """
-        if not self.mixes_positions_alike:
-            return super().pooled_change(tokens, grid)
-        hidden = at_least_float32(F.gelu(self.down_proj(tokens)))
-        pooled = reduce(hidden, "(b n) (t h w) c -> (b n) t c", "mean", **grid.sizes)
         line = TokenGrid(num_clips=grid.num_clips, time=grid.time, height=1, width=1)
-        mixed = self.up_proj(self.mix(pooled, line)) * self.gamma
+        mixed = self.up_proj(self.mix(means, line)) * self.gamma
         return rearrange(mixed, "(b n) t c -> b (n t) c", n=grid.num_clips)
 
     @property

@@ -10,7 +10,6 @@ The maps are the raw residual stream of the last block: the final norm belongs t
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,6 +67,28 @@ class Attention(nn.Module):
         return self.proj(rearrange(mixed, "n h s d -> n s (h d)"))
 
 
+class ClipDrop(nn.Module):
+    """Stochastic depth: while training, a clip skips a branch with some chance; else the branch is scaled up.
+
+    What is drawn is a value of its own, apart from its use, so that a block can be computed again, or a few clips at
+    a time, with the same draws.
+    """
+
+    def __init__(self, drop_prob: float) -> None:
+        """Set the chance."""
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def draw(self, tokens: Float[Tensor, "clip _ _"]) -> Float[Tensor, "2 clip"] | None:
+        """Return the factors of a block's two branches for every clip; None: all are 1."""
+        if not (self.training and self.drop_prob):
+            return None
+        keep = 1 - self.drop_prob
+        # One draw after the other, as two layers of stochastic depth would.
+        attention, mlp = (tokens.new_empty(len(tokens)).bernoulli_(keep) for _ in range(2))
+        return torch.stack((attention, mlp)) / keep
+
+
 class Block(nn.Module):
     """A pre-norm transformer block; an adapter, where there is one, is its last step."""
 
@@ -76,7 +97,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.attn = Attention(config.width, config.heads)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = ClipDrop(drop_path)
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.mlp = Mlp(config.width, config.mlp_hidden)
         self.adapter = build_adapter(config.width, adapter) if adapter else None
@@ -85,9 +106,26 @@ class Block(nn.Module):
         self, tokens: Float[Tensor, "clip token channel"], grid: TokenGrid
     ) -> Float[Tensor, "clip token channel"]:
         """Attend, transform, adapt."""
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
-        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        tokens = self.transform(tokens, self.drop_path.draw(tokens))
         return tokens if self.adapter is None else self.adapter(tokens, grid)
+
+    def transform(
+        self, tokens: Float[Tensor, "clip token channel"], factors: Float[Tensor, "2 clip"] | None = None
+    ) -> Float[Tensor, "clip token channel"]:
+        """Return the tokens before adaptation, where the clips do not see each other.
+
+        Args:
+            tokens: any number of clips.
+            factors: by what the two branches are multiplied in each of them; None: by 1.
+        """
+        attended = self.attn(self.norm1(tokens))
+        if factors is not None:
+            attended = attended * factors[0, :, None, None].to(attended.dtype)
+        tokens = tokens + attended
+        changed = self.mlp(self.norm2(tokens))
+        if factors is not None:
+            changed = changed * factors[1, :, None, None].to(changed.dtype)
+        return tokens + changed
 
 
 class PatchEmbedding(nn.Module):

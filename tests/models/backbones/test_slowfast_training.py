@@ -9,7 +9,7 @@ from models.adapters import Adapter, TokenGrid, run_plainly
 from models.backbones.resnet3d import Bottleneck, ConvNorm, Stem
 from models.backbones.slowfast import SlowFast
 from models.config import AdapterConfig, SlowFastConfig
-from models.engine.execution import run_recomputed
+from models.engine.recompute import run_recomputed
 
 TOY = SlowFastConfig(name="toy", blocks=(2, 1, 2, 1), width=8, channel_ratio=2, lateral_norm=True)
 

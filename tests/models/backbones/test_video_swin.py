@@ -20,7 +20,7 @@ from models.config import (
     VideoSwinConfig,
 )
 from models.detector import Detector, build_detector
-from models.engine.execution import run_recomputed
+from models.engine.recompute import run_recomputed
 
 TOY = VideoSwinConfig(name="toy", width=12, blocks=(2, 1, 2), heads=(1, 2, 3), window=(4, 3, 3), drop_path=0.0)
 SIZES = [(8, 48, 48), (16, 32, 32), (18, 40, 56), (6, 36, 20), (17, 33, 46), (2, 4, 4), (1, 3, 5)]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.engine.execution import run_recomputed
+from models.engine.recompute import run_recomputed
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 HOW = ["frozen", "full", "tia-inside", "tia-inside-2", "tia-outside", "plain-inside"]
