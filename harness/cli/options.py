@@ -32,6 +32,10 @@ class Options:
     preset: str
     data_root: Path | None
     weights: Path | None
+    features: Path | None = None
+    """Folder of offline features."""
+    class_scores: Path | None = None
+    """File of an external classifier."""
     overrides: tuple[tuple[str, str], ...]
     seeds: int | None
     memory_budget: int | None
@@ -68,6 +72,8 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         preset="quick" if quick_wanted else given.preset or default_preset(given.on, given.weights),
         data_root=given.data_root,
         weights=given.weights,
+        features=given.features,
+        class_scores=given.class_scores,
         overrides=tuple(_split(text) for text in given.set),
         seeds=given.seeds,
         memory_budget=given.memory_budget,
@@ -147,6 +153,18 @@ def _parser(study: Study) -> Parser:
         type=Path,
         metavar="PATH",
         help="pretrained backbone: a file, or a folder with NAME.pth (videomae-s.pth ...)",
+    )
+    what.add_argument(
+        "--features",
+        type=Path,
+        metavar="DIR",
+        help="offline features, one .npy, .npz or .pt per video (see tadscale extract --help); needs no video files",
+    )
+    what.add_argument(
+        "--class-scores",
+        type=Path,
+        metavar="FILE",
+        help="what an external classifier says of each test video; detection.external says how it is used",
     )
     what.add_argument(
         "--preset",
