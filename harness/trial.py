@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness.allocator import keep_freed_memory
 from harness.config import TrialConfig, digest, flatten, unflatten
 from harness.study import State
+from harness.tables.storage import Location
 from harness.tables.write import write_curves, write_row
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class TrialJob:
     config: TrialConfig
     attempt: int
     results: Path
-    """The study's folder of tables."""
+    """The study's own folder: checkpoints, and the tables unless `tables` says where."""
     dataset: Path
     weights: Path | None
     device: str
@@ -51,6 +52,8 @@ class TrialJob:
     """`warm`, `fresh` or `inline`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Columns the driver knows: git commit, argv."""
+    tables: str | None = None
+    """Where rows go if not into `results`: a URI such as `s3://bucket/study`."""
     features: Path | None = None
     """Offline features that were given; None: the trial extracts its own where it needs any."""
     class_scores: Path | None = None
@@ -60,6 +63,11 @@ class TrialJob:
     def digest(self) -> str:
         """The trial's identity."""
         return digest(self.config)
+
+    @property
+    def rows(self) -> Location:
+        """Where the trial's row and curves are written."""
+        return self.tables or self.results
 
     @property
     def work(self) -> Path:
@@ -83,6 +91,7 @@ class TrialJob:
             "predicted_peak_bytes": self.predicted_peak_bytes,
             "slot": self.slot,
             "provenance": dict(self.provenance),
+            "tables": self.tables,
             "features": str(self.features) if self.features else None,
             "class_scores": str(self.class_scores) if self.class_scores else None,
         }
@@ -138,7 +147,8 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         outcome = fit(job.config, places, reporter, meter)
         state = "finished"
     except Interrupted as stop:
-        state, error = "interrupted", str(stop)
+        # A scheduler that compares trials ends one for good; a study that is stopped goes on later.
+        state, error = getattr(reporter, "stop_state", "interrupted"), str(stop)
     except torch.OutOfMemoryError as failure:
         if reporter.world_size > 1:
             raise
@@ -164,9 +174,9 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         **(_results(outcome) if outcome else {}),
     }
     if reporter.rank == 0:
-        write_row(job.results, {**row, **flatten(job.config)})
+        write_row(job.rows, {**row, **flatten(job.config)})
         if outcome:
-            write_curves(job.results, job.digest, job.attempt, outcome.curve, study=job.study)
+            write_curves(job.rows, job.digest, job.attempt, outcome.curve, study=job.study)
             _keep_only_results(job.work)
     return summary(row)
 
@@ -174,7 +184,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
 def ended_without_row(job: TrialJob, state: State, error: str) -> dict[str, Any]:
     """Write the row of a trial whose process could not (killed, too large); return its core columns."""
     row = _identity(job, state, error, datetime.now(UTC))
-    write_row(job.results, {**row, **flatten(job.config)})
+    write_row(job.rows, {**row, **flatten(job.config)})
     return summary(row)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 from harness.config import NAMED, parse_value
 from harness.data.datasets import DATASETS, dataset_of
 from harness.study import Grid, Study
+from harness.tables.storage import place_of
 from harness.units import parse_bytes
 
 
@@ -45,6 +46,9 @@ class Options:
     max_concurrent: int | None
     address: str | None
     results: Path
+    """Folder on this machine: checkpoints, plots, and the tables unless `storage` is given."""
+    storage: str | None
+    """URI of another store that keeps the tables."""
     dry_run: bool
     status: bool
     fresh: bool
@@ -67,6 +71,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         raise UserError(f"--on {given.on} needs --data-root DIR, the folder that holds the videos and annotations.json")
     if given.device not in (None, "cpu", "cuda") and not given.dry_run:
         raise UserError(f"--device is {given.device}, expected cpu or cuda; a card's name goes with --dry-run")
+    results, storage = _places(given.results, given.storage)
     return Options(
         on=given.on,
         preset="quick" if quick_wanted else given.preset or default_preset(given.on, given.weights),
@@ -82,13 +87,38 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         slots=given.slots,
         max_concurrent=given.max_concurrent,
         address=given.address,
-        results=given.results,
+        results=results,
+        storage=storage,
         dry_run=given.dry_run,
         status=given.status,
         fresh=given.fresh,
         json=given.json,
         quiet=given.quiet,
     )
+
+
+def below(uri: str, name: str) -> str:
+    """Return the URI of something below another one, whose options (after `?`) stay at the end."""
+    place, mark, settings = uri.partition("?")
+    return f"{place.rstrip('/')}/{name}{mark}{settings}"
+
+
+def _places(results: str | None, storage: str | None) -> tuple[Path, str | None]:
+    """Return the folder on this machine, and the URI for the tables if they go elsewhere.
+
+    A `--storage` without a scheme is a shared folder: then everything goes there, checkpoints too.
+    """
+    if results is not None and storage is not None and "://" not in storage:
+        raise UserError(f"--storage is the folder {storage} and --results is {results}, expected one of them or a URI")
+    if results is not None and "://" in results:
+        if storage is not None:
+            raise UserError(f"--results is {results} and --storage is {storage}, expected one URI")
+        results, storage = None, results
+    if storage is not None and "://" not in storage:
+        results, storage = storage, None
+    if storage is not None:
+        place_of(storage)  # a scheme that nobody knows is said before anything is made
+    return Path(results or "results"), storage
 
 
 def default_preset(on: str, weights: Path | None) -> str:
@@ -208,10 +238,14 @@ def _parser(study: Study) -> Parser:
     where = parser.add_argument_group("what comes out")
     where.add_argument(
         "--results",
-        type=Path,
-        default=Path("results"),
         metavar="DIR",
-        help="folder of the results tables (default: results)",
+        help="folder of the results tables, or a URI such as s3://bucket/prefix (default: results)",
+    )
+    where.add_argument(
+        "--storage",
+        metavar="URI",
+        help="where all machines of a cluster reach the tables: a shared folder, which then holds the checkpoints too, "
+        "or s3://bucket/prefix",
     )
     where.add_argument(
         "--dry-run", action="store_true", help="list the trials with predicted memory; runs nothing, needs no data"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from harness.cli.dataset import on_dataset
-from harness.cli.options import Options, UserError, override_grid
+from harness.cli.options import Options, UserError, below, override_grid
 from harness.cli.terminal import Terminal
 from harness.cli.weights import file_identity, weights_file
 from harness.config import TrialConfig, with_values
@@ -21,6 +21,7 @@ from harness.data.datasets import DATASETS
 from harness.memory.devices import Device, find_device
 from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
 from harness.tables.query import latest, load
+from harness.tables.storage import place_of
 from models.config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the study's tables, checkpoints and plots go."""
+        """The study's folder on this machine: checkpoints, plots, and the tables unless they go elsewhere."""
         return self.options.results / self.study.name
+
+    @property
+    def tables(self) -> Path | str:
+        """Where the study's tables are: its folder, or a URI below `--storage`."""
+        return below(self.options.storage, self.study.name) if self.options.storage else self.folder
 
     def name(self, trial: Trial) -> str:
         """Return a trial's name for people: its axis values and seed."""
@@ -66,10 +72,10 @@ class Plan:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return the latest row of every trial of this plan that has one, by digest."""
-        if not self.folder.is_dir():
+        if not place_of(self.tables).is_folder:
             return {}
         wanted = {trial.digest for trial in self.trials}
-        table = latest(load(self.folder))
+        table = latest(load(self.tables))
         return {row["digest"]: row for row in table.to_pylist() if row["digest"] in wanted}
 
     @property

@@ -7,18 +7,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.cli.fresh import set_aside
 from harness.cli.lock import one_driver
-from harness.cli.options import Options, read_options
+from harness.cli.options import Options, below, read_options
 from harness.cli.plan import Plan, cache_dir, make_plan, provenance
 from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
 from harness.study import Study, Trial
 from harness.tables import WORTH_IT, TableUnwritable, check_writable, compact
-from harness.tables.query import ARCHIVE_FOLDER
 from harness.units import format_bytes
 
 DONE_CODE, FAILED_CODE, MISTAKE_CODE, STOPPED_CODE = 0, 1, 2, 130
@@ -66,13 +65,15 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
     began = time.monotonic()
     folder = options.results / study.name
     check_writable(folder)
+    if options.storage:
+        check_writable(below(options.storage, study.name))
     with one_driver(folder):
         plan = make_plan(study, options, terminal, prepare=True)
         assert plan.sources is not None
         for note in plan.sources.notes:
             terminal.note(note)
         if options.fresh:
-            _set_aside(folder, terminal)
+            set_aside(plan, terminal)
         rows = plan.rows()
         missing = plan.missing(rows)
         if missing:
@@ -86,7 +87,7 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
             terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
             stopped = False
         show_summary(plan, rows, terminal, seconds=time.monotonic() - began)
-        _compact(folder, terminal)
+        _compact(plan.tables, terminal)
         if stopped:
             done = len(plan.trials) - len(plan.missing(rows))
             terminal.say(
@@ -139,6 +140,7 @@ def _run_missing(
             predicted_peak_bytes=need,
             slot=how.slots,
             provenance=columns,
+            tables=plan.tables if isinstance(plan.tables, str) else None,
         )
         if need > budget:
             reason = f"predicted to need {format_bytes(need)}, more than {format_bytes(budget)}"
@@ -169,23 +171,9 @@ def _sweep_options(options: Options, gpu: bool) -> Any:
     )
 
 
-def _compact(folder: Path, terminal: Terminal) -> None:
+def _compact(folder: Path | str, terminal: Terminal) -> None:
     """Fold many small files into one; only the driver may, and it holds the study's lock here."""
     try:
         compact(folder, at_least=WORTH_IT)
     except TableUnwritable as failure:
         terminal.note(f"{failure}; the old files are all there")
-
-
-def _set_aside(folder: Path, terminal: Terminal) -> None:
-    """Move the tables and checkpoints of earlier runs to `archive/`; nothing is deleted."""
-    old = [path for path in folder.iterdir() if path.name not in (".lock",)]
-    if not any(path.suffix == ".parquet" for path in old) and not (folder / "work").is_dir():
-        return
-    target = folder.parent / ARCHIVE_FOLDER / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    target.mkdir(parents=True)
-    for path in old:
-        if path.name.startswith("dataset-"):
-            continue
-        path.rename(target / path.name)
-    terminal.note(f"earlier results are now in {target}")

@@ -14,6 +14,7 @@ from harness.analysis.summary import Comparison, Group, compare, extremes, summa
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
 from harness.config import flatten
+from harness.tables.storage import place_of
 from harness.units import format_bytes, format_seconds
 
 COLUMNS = {
@@ -161,7 +162,7 @@ def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Te
         terminal.say(f"picture: {path}")
     if report:
         terminal.say(f"report:  {report}")
-    terminal.say(f"tables:  {plan.folder}/*.parquet (columns: results/README.md)")
+    terminal.say(f"tables:  {place_of(plan.tables)}/*.parquet (columns: results/README.md)")
     for row in ordered:
         if row["state"] in ("failed", "out_of_memory", "too_large"):
             terminal.say(f"{row['state'].replace('_', ' ')}: {row['trial']}: {row['error']}")
@@ -215,10 +216,11 @@ def _pictures(plan: Plan, groups: tuple[Group, ...], fits: Mapping[str, PowerLaw
 
 def _report(plan: Plan) -> Path:
     from harness.analysis.report import write_report
+    from harness.analysis.report.write import REPORT_NAME
 
     study = plan.study
     by = column(study.by) if study.by else None
-    (page,) = write_report(plan.folder, title=study.title, x=column(study.x), by=by)
+    (page,) = write_report(plan.tables, plan.folder / REPORT_NAME, title=study.title, x=column(study.x), by=by)
     return page
 
 
@@ -230,7 +232,7 @@ def _query(plan: Plan) -> str:
         f"select {selected}, round(100 * avg(map_avg), 1) as map, round(max(peak_bytes) / 2**20, 1) as peak_mib "
         f"from best group by {order} order by map desc"
     )
-    return f"uv run tadscale query {shlex.quote(sql)} --results {plan.folder}"
+    return f"uv run tadscale query {shlex.quote(sql)} --results {shlex.quote(str(plan.tables))}"
 
 
 def _document(
@@ -252,7 +254,7 @@ def _document(
     return {
         "study": plan.study.name,
         "preset": plan.options.preset,
-        "results": str(plan.folder),
+        "results": str(place_of(plan.tables)),
         "seconds": seconds,
         "trials": trials,
         "settings": [_setting(group) for group in groups],

@@ -1,0 +1,71 @@
+"""A study whose tables are on an S3 store (moto's server on this machine; skipped where moto is not installed)."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.tables import load
+from harness.tables.storage import place_of
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = [
+    *("--set", "data.window.span=64", "--set", "data.window.features=32", "--set", "model.head.levels=3"),
+    *("--set", "data.window.frames=16,32", "--set", "data.window.resolution=32", "--seeds", "1"),
+    *("--set", "training.epochs=1", "--set", "training.warmup_epochs=0"),
+]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = pytest.importorskip("moto.server", reason="needs moto: uv run --with 'moto[s3,server]' pytest ...")
+    from werkzeug.serving import make_server
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    app = server.DomainDispatcherApplication(server.create_backend_app)
+    listening = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    where = f"?scheme=http&endpoint_override=127.0.0.1:{listening.server_port}&region=us-east-1"
+    made = place_of(f"s3://bucket{where}&allow_bucket_creation=true")
+    made.filesystem.create_dir("bucket")
+    yield f"s3://bucket/lab{where}"
+    with contextlib.suppress(OSError):
+        listening.shutdown()
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")
+def test_a_studys_tables_lie_on_s3_and_a_second_run_finds_them(small_world, bucket: str, tmp_path: Path) -> None:
+    import torch
+
+    from models.backbones.videomae import VideoMAE
+    from models.checkpoints import save_backbone
+    from models.config import VIDEOMAE
+
+    torch.manual_seed(0)
+    save_backbone(tmp_path / "videomae-tiny.pth", VideoMAE(VIDEOMAE["videomae-tiny"]).state_dict())
+    command = [
+        *(
+            sys.executable,
+            str(ROOT / "studies/scale_frames.py"),
+            "--on",
+            "custom",
+            "--data-root",
+            str(small_world.root),
+        ),
+        *("--preset", "tiny", "--weights", str(tmp_path / "videomae-tiny.pth"), *GRID, "--storage", bucket),
+    ]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert first.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
+    assert [row["state"] for row in load(bucket).to_pylist()] == ["finished"] * 2
+    assert not list(tmp_path.rglob("*.parquet"))
+    assert "s3://bucket/lab/scale_frames/*.parquet" in first.stdout
+    assert (tmp_path / "results/scale_frames/report.html").is_file()
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0
+    assert "all 2 trials are done" in again.stdout
