@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.config import TrialConfig, digest, with_values
@@ -39,11 +39,19 @@ class Grid:
         trials: dict[str, Trial] = {}
         for seed in self.seeds:
             for point in itertools.product(*self.axes.values()):
-                trial = Trial(config=with_values(self.base, {"seed": seed, **_paths(self.axes, point)}))
+                trial = self.trial(point, seed)
                 if trial.digest in trials:
                     raise ValueError(f"two trials of the study are the same: {self.describe(trial.config)}")
                 trials[trial.digest] = trial
         return tuple(trials.values())
+
+    def trial(self, point: Sequence[Any], seed: int) -> "Trial":
+        """Return the trial at a point: one value per axis, which need not be one of those listed.
+
+        Raises:
+            ValueError: the values do not fit the config.
+        """
+        return Trial(config=with_values(self.base, {"seed": seed, **_paths(self.axes, tuple(point))}))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -89,6 +97,53 @@ class Trial:
         return digest(self.config)
 
 
+SearchMethod = Literal["grid", "random", "optuna"]
+SchedulerName = Literal["none", "asha", "median"]
+OBJECTIVES = ("map_avg", "peak_bytes")
+"""Results columns that a search can aim at: the first upwards, the second downwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Bounds between which a search draws the values of an axis."""
+
+    low: float
+    high: float
+    log: bool = True
+    """Draw evenly over the logarithm, as for learning rates."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that enclose nothing."""
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"a search range is {self.low} to {self.high}, expected a lower and a higher bound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Which points of a study are run; the command line's `--search`, `--samples` ... come before it.
+
+    A search draws points from the axes of the grid and runs each with the grid's first seed: an axis takes one of its
+    listed values, or any value of its range. `grid` runs the listed values and ignores the rest.
+    """
+
+    method: SearchMethod = "grid"
+    samples: int = 20
+    """Points of a search, those of earlier runs included."""
+    ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    """Bounds for axes of one numeric path, such as `training.adapter_lr`."""
+    objectives: tuple[str, ...] = ("map_avg",)
+    """Of `OBJECTIVES`: mAP alone, or mAP and memory for a front between them."""
+    scheduler: SchedulerName = "none"
+    """Who ends trials early: nobody, successive halving, or the median of the others."""
+
+    def __post_init__(self) -> None:
+        """Refuse searches that aim at nothing known."""
+        if self.samples < 1:
+            raise ValueError(f"samples is {self.samples}, expected at least 1")
+        if not self.objectives or not set(self.objectives) <= set(OBJECTIVES):
+            raise ValueError(f"objectives are {', '.join(self.objectives)}, expected some of {', '.join(OBJECTIVES)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What a study script declares."""
@@ -102,6 +157,8 @@ class Study:
     """Config path on the horizontal axis of the study's curve."""
     by: str | None = None
     """Config path that tells the curves apart."""
+    search: Search = Search()
+    """How points are chosen unless the command line says otherwise."""
 
 
 def axis_paths(axis: Axis) -> tuple[str, ...]:
