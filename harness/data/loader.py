@@ -480,7 +480,7 @@ def _read(
     video: Video, stretch: Stretch, window: WindowConfig, short_side: int, timeout_s: float
 ) -> UInt8[Tensor, "3 f h w"]:
     indices = frame_indices(stretch, window)
-    frames = read_frames(video.path, indices, short_side=short_side, timeout_s=timeout_s)
+    frames = read_frames(video.path, indices, reader=video.info.reader, short_side=short_side, timeout_s=timeout_s)
     return rearrange(torch.from_numpy(frames), "f h w c -> c f h w")
 
 

@@ -2,7 +2,8 @@
 
 A helper is a plain Python process that imports decord (not torch) and answers one JSON line per path, so it starts
 in a fraction of a second and is used for many files. When it is late or dies, it is killed and the next file gets
-a new one. (`multiprocessing` would import the user's main script again; a daemonic loader process may not use it.)
+a new one; where decord crashed, PyAV gets its chance there. (`multiprocessing` would import the user's main script
+again; a daemonic loader process may not use it.)
 """
 
 import json
@@ -21,7 +22,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from harness.data.video import UnreadableVideo, VideoInfo, load_decord, probe_here
+from harness.data.decode import READERS
+from harness.data.decode_decord import load_decord
+from harness.data.video import probe_here
+from harness.data.video_info import ReaderName, UnreadableVideo, VideoInfo
 
 PROBE_TIMEOUT_S = 60.0
 
@@ -41,7 +45,7 @@ def probe_video(path: Path | str, timeout_s: float = PROBE_TIMEOUT_S) -> VideoIn
         UnreadableVideo: the file cannot be used, or probing it crashed or took longer than `timeout_s`.
     """
     with _Helper() as helper:
-        return helper.probe(path, timeout_s)
+        return _probe_with_any(helper, path, timeout_s)
 
 
 def probe_videos(
@@ -64,7 +68,7 @@ def probe_videos(
         def probe(path: Path) -> VideoInfo | UnreadableVideo:
             helper = free.get()
             try:
-                return helper.probe(path, timeout_s)
+                return _probe_with_any(helper, path, timeout_s)
             except UnreadableVideo as error:
                 return error
             finally:
@@ -88,12 +92,23 @@ def serve() -> None:
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         try:
-            answer: dict[str, Any] = {"info": asdict(probe_here(json.loads(line)))}
+            question = json.loads(line)
+            answer: dict[str, Any] = {"info": asdict(probe_here(question["path"], question["readers"]))}
         except UnreadableVideo as error:
             answer = {"reason": error.reason}
         except Exception as error:
             answer = {"reason": f"cannot be read: {type(error).__name__}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _probe_with_any(helper: "_Helper", path: Path | str, timeout_s: float) -> VideoInfo:
+    """Probe with every reader in turn; a crash ends the helper, so the next reader starts in a new one."""
+    try:
+        return helper.probe(path, timeout_s)
+    except UnreadableVideo as error:
+        if not error.crashed:
+            raise
+        return helper.probe(path, timeout_s, READERS[1:])
 
 
 def info_from_json(value: dict[str, Any]) -> VideoInfo:
@@ -127,14 +142,15 @@ class _Helper:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def probe(self, path: Path | str, timeout_s: float) -> VideoInfo:
+    def probe(self, path: Path | str, timeout_s: float, readers: Sequence[ReaderName] = READERS) -> VideoInfo:
         if self._process is not None and self._process.poll() is not None:
             # It was ended from outside between two files; the next file is not to blame.
             self.stop()
         process = self._process or self._start()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+            question = {"path": os.path.abspath(path), "readers": readers}
+            process.stdin.write(json.dumps(question).encode() + b"\n")
             process.stdin.flush()
             line = self._read_line(process, timeout_s)
         except BrokenPipeError:
@@ -148,7 +164,7 @@ class _Helper:
             raise UnreadableVideo(f"probing it took longer than {timeout_s:g} s", passing=True)
         if not line.endswith(b"\n"):
             self.stop()
-            raise UnreadableVideo("the decoder crashed on it")
+            raise UnreadableVideo("the decoder crashed on it", crashed=True)
         answer = json.loads(line)
         if "reason" in answer:
             raise UnreadableVideo(answer["reason"])

@@ -105,14 +105,14 @@ REAL = {
     "decord__video_270.mov": (3, 30.0),
     "decord__video_90.mov": (3, 30.0),
     "ffmpeg-libav-tutorial__small_bunny_1080p_60fps.mp4": (120, 60.0),
-    "mediabunny__annex-b-avc.mkv": None,
+    "mediabunny__annex-b-avc.mkv": (745, 745 / 35.229),
     "mediabunny__annex-b.mp4": None,
     "mediabunny__edts.mp4": (225, 25.0),
     "mediabunny__sar_2x1.mp4": (150, 30.0),
     "mmaction2__demo.mp4": (280, 28.0),
     "mmaction2__demo_skeleton.mp4": (72, 28.0519),
     "moviepy__fire2.mp4": (25, 10.5052),
-    "moviepy__test_video.mp4": None,
+    "moviepy__test_video.mp4": (5, 1.0),
     "mp4parse-rust__bipbop_cbcs_video_init.mp4": None,
     "mp4parse-rust__chunk_out_of_range.mp4": None,
     "mp4parse-rust__minimal.mp4": (1, 25.0),
@@ -122,14 +122,16 @@ REAL = {
     "sample-videos__bottle-detection.mp4": (1189, 29.8333),
     "sample-videos__car-detection.mp4": (377, 12.5),
     "sample-videos__one-by-one-person-detection.mp4": (1394, 10.0),
-    "torchcodec__av1_video.mkv": None,
+    "torchcodec__av1_video.mkv": (125, 25.0),
     "torchcodec__h264_10bits.mp4": (30, 30.0),
     "torchcodec__h265_10bits.mp4": (30, 30.0),
     "torchcodec__h265_video.mp4": (10, 10.0),
     "torchcodec__nasa_13013.mp4": (390, 29.97003),
     "torchcodec__nasa_13013.mp4.audio.mp3": None,
 }
-"""Frames and rate as the decord column of ../shared/data/README.md has them; None: decord fails."""
+"""Frames and rate as ../shared/data/README.md has them, for the stream that decord takes; None: nobody can read it."""
+VARIABLE = {"mmaction2__demo_skeleton.mp4", "moviepy__fire2.mp4", "mediabunny__annex-b-avc.mkv"}
+NOT_FOR_DECORD = {"mediabunny__annex-b-avc.mkv", "moviepy__test_video.mp4", "torchcodec__av1_video.mkv"}
 
 
 def test_every_real_file_probes_as_documented_or_says_why_not(shared_data: Path) -> None:
@@ -147,8 +149,8 @@ def test_every_real_file_probes_as_documented_or_says_why_not(shared_data: Path)
             assert isinstance(result, VideoInfo), (path.name, result)
             assert (result.num_frames, result.fps) == (expected[0], pytest.approx(expected[1], rel=1e-4))
             assert result.duration_s == pytest.approx(expected[0] / expected[1], rel=1e-3)
-            variable = path.name in ("mmaction2__demo_skeleton.mp4", "moviepy__fire2.mp4")
-            assert (result.timestamps_s is not None) == variable, path.name
+            assert (result.timestamps_s is not None) == (path.name in VARIABLE), path.name
+            assert result.reader == ("pyav" if path.name in NOT_FOR_DECORD else "decord"), path.name
     assert time.monotonic() - started < 30
 
 
