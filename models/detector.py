@@ -4,14 +4,20 @@ uint8 frames -> representation -> backbone (with adapters inside, or a ladder of
 offline features ---------------------------------------------------------------------------> cells -> head
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from models.adapters.ladder import AdapterLadder
+from models.backbones.base import Backbone
 from models.backbones.build import build_backbone
 from models.config import DetectorConfig, EngineConfig
+from models.engine.compiled import compile_blocks
 from models.engine.execution import pathways
+from models.engine.head import checkpoint_blocks
+from models.engine.weights import store_frozen
 from models.heads.base import RawDetections
 from models.heads.build import build_head
 from models.representation import PixelNormalisation, cut_into_snippets, join_snippets, resample
@@ -95,7 +101,13 @@ class Detector(nn.Module):
 
 
 def build_detector(
-    config: DetectorConfig, *, num_classes: int, features: int, resolution: int, engine: EngineConfig
+    config: DetectorConfig,
+    *,
+    num_classes: int,
+    features: int,
+    resolution: int,
+    engine: EngineConfig,
+    fill: Callable[[Backbone], None] | None = None,
 ) -> Detector:
     """Build a detector with random weights, frozen and in training mode as the config says.
 
@@ -105,6 +117,7 @@ def build_detector(
         features: feature cells per window.
         resolution: height and width of the frames it will see, pixels.
         engine: how a step is executed; changes nothing that is computed.
+        fill: gives the backbone its pretrained weights, before they are brought into the form in which they are stored.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}, expected at least 1")
@@ -113,4 +126,13 @@ def build_detector(
         raise ValueError(f"resolution is {resolution}, expected at least {smallest} pixels for {config.backbone.name}")
     if features < 1:
         raise ValueError(f"features is {features}, expected at least 1")
-    return Detector(config, num_classes=num_classes, features=features, engine=engine)
+    detector = Detector(config, num_classes=num_classes, features=features, engine=engine)
+    if detector.backbone is not None:
+        if fill is not None:
+            fill(detector.backbone)
+        store_frozen(detector.backbone, engine.weights)
+        if engine.compile:
+            compile_blocks(detector.backbone)
+    if engine.checkpoint_head:
+        checkpoint_blocks(detector.head)
+    return detector

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -128,12 +128,12 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
         sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         steps_per_epoch = position.step + len(loader)
         step_start = time.perf_counter()
-        for index, batch in enumerate(_on_device(loader, device), start=position.step):
+        for index, batch in enumerate(_on_device(loader, device, config), start=position.step):
             waited = time.perf_counter() - step_start
             factor = learning_rate_factor(epoch * steps_per_epoch + index, steps_per_epoch, config.training)
             set_learning_rate(trainee.optimizer, factor)
             tensors = _tensors(batch, config)
-            with meter.step(detector, trainee.optimizer, trainee.ema.state, tensors):
+            with meter.step(detector, trainee.optimizer, trainee.ema.state, trainee.ema.frozen, tensors):
                 losses = train_step(trainee, *tensors, config)
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value
@@ -178,22 +178,29 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
 
 
 def prepare_detector(config: TrialConfig, places: Places) -> Detector:
-    """Return the trial's detector with its pretrained backbone loaded."""
-    detector = build_detector(
+    """Return the trial's detector with its pretrained backbone loaded, on the CPU.
+
+    Frozen weights are brought into their stored form here, so that no device ever holds them in float32.
+    """
+    weights = places.weights
+    return build_detector(
         config.model,
         num_classes=config.head_classes,
         features=config.data.window.features,
         resolution=config.data.window.resolution,
         engine=config.engine,
+        fill=None if weights is None else lambda backbone: load_backbone(backbone, weights),
     )
-    if places.weights is not None and detector.backbone is not None:
-        load_backbone(detector.backbone, places.weights)
-    return detector
 
 
-def _on_device(loader: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+def _on_device(loader: Iterable[Batch], device: torch.device, config: TrialConfig) -> Iterator[Batch]:
     for batch in loader:
-        yield batch.to(device)
+        if config.engine.inputs_on == "device":
+            yield batch.to(device)
+        else:
+            # The engine brings the frames by itself, a few clips at a time.
+            rest = {name: getattr(batch, name).to(device) for name in ("mask", "segments", "labels")}
+            yield replace(batch, **rest)
 
 
 def _tensors(batch: Batch, config: TrialConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

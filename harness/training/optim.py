@@ -5,12 +5,13 @@ import math
 import torch
 
 from harness.config import TrainingConfig
+from harness.training.host_adamw import HostAdamW
 from models.detector import Detector
 from models.tuning import parameter_groups
 
 
 def build_optimizer(detector: Detector, config: TrainingConfig) -> torch.optim.AdamW:
-    """Return AdamW over what trains.
+    """Return AdamW over what trains, with its state where the detector's engine wants it.
 
     Adapters decay as a whole, biases and gamma included; the head's biases, norms and scales do not. Each group
     keeps its own base rate under `base_lr`, from which `set_learning_rate` derives the current one.
@@ -31,6 +32,8 @@ def build_optimizer(detector: Detector, config: TrainingConfig) -> torch.optim.A
         for name, named in parameter_groups(detector).items()
         if named
     ]
+    if detector.engine.optimizer_on == "host":
+        return HostAdamW(groups, betas=(0.9, 0.999), eps=1e-8)
     # One fused call per group instead of ten small ones per parameter, and no temporaries in the peak.
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
 

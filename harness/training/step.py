@@ -53,7 +53,8 @@ def train_step(
     """
     training = config.training
     trainee.optimizer.zero_grad(set_to_none=True)
-    with autocast(training.precision, inputs.device.type):
+    # Not the inputs' device: frames may wait on the host.
+    with autocast(training.precision, mask.device.type):
         losses = trainee.detector.loss(inputs, mask, segments, labels)
     scaler = trainee.scaler
     total = losses["loss"] if scaler is None else scaler.scale(losses["loss"])
