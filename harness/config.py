@@ -25,7 +25,6 @@ from models.config import (
     TriDetConfig,
 )
 from models.engine.rules import check_engine
-from models.engine.rules import check_engine
 
 Scalar = str | int | float | bool | None
 """A leaf of a config, or a tuple of them."""
