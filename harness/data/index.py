@@ -1,6 +1,6 @@
 """A data set as a value: annotated videos that were found and measured, and those that were set aside.
 
-    folder -> annotations.json, classes.txt, videos anywhere below
+    folder -> annotations in any known format, classes.txt, videos anywhere below
            -> match files to video ids -> probe every file -> Dataset -> index file (JSON)
 
 The index is what trials read: a worker needs no probing and no annotation file.
@@ -13,27 +13,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from harness.config import DatasetName
-from harness.data.annotations import (
-    Action,
-    Annotations,
-    VideoAnnotation,
-    clip_actions,
-    read_annotations,
-    read_classes,
-    read_json,
-    write_json,
-)
+from harness.data.annotations import Action, Annotations, VideoAnnotation, clip_actions
+from harness.data.datasets import DATASETS
+from harness.data.files import read_json, write_json
+from harness.data.opening import open_annotations
 from harness.data.probe import PROBE_TIMEOUT_S, info_from_json, probe_videos
-from harness.data.video import UnreadableVideo, VideoInfo
+from harness.data.video_info import UnreadableVideo, VideoInfo
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm"}
     | {".wmv"}
 )
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 ENDS_BYTES = 64 * 1024
 NAMED = 5
 """How many of many culprits an error names."""
@@ -87,10 +80,11 @@ def prepare_dataset(
     *,
     train_subset: str = "training",
     test_subset: str = "validation",
+    blocked: Sequence[str] = (),
     max_unreadable: float = 0.5,
     probe_timeout_s: float = PROBE_TIMEOUT_S,
 ) -> Dataset:
-    """Open a folder of videos with `annotations.json` (or `.json.gz`) and, optionally, `classes.txt`.
+    """Open a folder of videos with `annotations.json` or the data set's own annotation files, perhaps `classes.txt`.
 
     A file belongs to the video id that equals its name without suffix (with or without ActivityNet's `v_`). Videos
     of other subsets than the two are ignored. The result is kept in `cache`, so the next call opens no video.
@@ -102,15 +96,22 @@ def prepare_dataset(
         progress: Called with (files probed, files in all).
         train_subset: The subset to train on.
         test_subset: The subset to test on.
+        blocked: Videos to leave out.
         max_unreadable: A subset with a larger share of unusable videos is an error.
         probe_timeout_s: Longest time for one file.
 
     Raises:
         ValueError: one sentence that says what is wrong with the folder or the annotations.
     """
-    if name not in get_args(DatasetName):
-        raise ValueError(f"data.name is {name!r}, expected one of {', '.join(get_args(DatasetName))}")
-    annotations, files, digests = _survey(root, (train_subset, test_subset))
+    if name not in DATASETS:
+        raise ValueError(f"data.name is {name!r}, expected one of {', '.join(DATASETS)}")
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root}, expected videos and annotations.json in it")
+    annotations = open_annotations(root, DATASETS[name], (train_subset, test_subset), blocked)
+    wanted = tuple(video for video in annotations.videos if video.subset in (train_subset, test_subset))
+    annotations = replace(annotations, videos=wanted)
+    files = match_files(root, wanted)
+    digests = {video_id: _digest_of_file(path) for video_id, path in files.items()}
     fingerprint = _fingerprint(annotations, digests)
     index = cache / _index_name(name, fingerprint, root, files)
     dataset = _load_if_sound(index)
@@ -174,27 +175,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _survey(root: Path, subsets: Sequence[str]) -> tuple[Annotations, dict[str, Path], dict[str, str]]:
-    """Return the annotations of the subsets, the file of each video id, and a digest of each file."""
-    if not root.is_dir():
-        raise ValueError(f"there is no folder {root}, expected videos and annotations.json in it")
-    source = next((p for p in (root / "annotations.json", root / "annotations.json.gz") if p.is_file()), None)
-    if source is None:
-        raise ValueError(f"there is no annotations.json in {root}")
-    class_file = root / "classes.txt"
-    annotations = read_annotations(source, read_classes(class_file) if class_file.is_file() else None)
-    seen = Counter(video.subset for video in annotations.videos)
-    for subset in dict.fromkeys(subsets):
-        if subset not in seen:
-            listed = ", ".join(f"{name} ({count})" for name, count in seen.items())
-            raise ValueError(f"{source} has no video in subset {subset!r}, only in {listed}")
-    wanted = tuple(video for video in annotations.videos if video.subset in subsets)
-    files = _match_files(root, wanted)
-    digests = {video_id: _digest_of_file(path) for video_id, path in files.items()}
-    return replace(annotations, videos=wanted), files, digests
+def match_files(root: Path, videos: Sequence[VideoAnnotation]) -> dict[str, Path]:
+    """Return the file of each video that has one.
 
-
-def _match_files(root: Path, videos: Sequence[VideoAnnotation]) -> dict[str, Path]:
+    Raises:
+        ValueError: there is no video file at all, or two for one video.
+    """
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     for path in _video_files(root):
         by_stem[path.stem].append(path)
