@@ -14,6 +14,7 @@ from models.detector import Detector, build_detector
 from models.engine.rules import check_engine
 
 PLAIN = EngineConfig(keep="everything")
+HEAD = ActionFormerConfig(width=8, embed_layers=1, stem_layers=1, levels=2, path_dropout=0.1, normaliser_init=1.0)
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -138,9 +139,7 @@ def test_any_shape_chunk_kernel_and_choice_of_layers(data: st.DataObject) -> Non
         extra["positions"] = data.draw(st.integers(0, 5))
     if how == "outside" and data.draw(st.booleans()):
         keep_on, extra["keep"] = "device", "nothing"
-    engine = EngineConfig(
-        clips=clips, keep_on=keep_on, inputs_on=data.draw(st.sampled_from(["device", "host"])), **extra
-    )
+    engine = EngineConfig(clips=clips, keep_on=keep_on, inputs_on=inputs_on, **extra)
     adapter = {} if how == "full" else {"layers": layers, "kernel": kernel}
     model = model_of(how, depth=depth, drop_path=data.draw(st.sampled_from([0.0, 0.5])), **adapter)
     batch = batch_of(
