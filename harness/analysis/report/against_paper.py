@@ -70,15 +70,20 @@ def _is_at(row: Row, at: Mapping[str, Any]) -> bool:
 
 def _numbers(row: Published, ours: Group | None) -> tuple[Cell, ...]:
     score = ours.map_avg if ours else None
-    points = 100 * score.mean - row.map_avg if score else None
+    paper = row.map_avg
+    points = 100 * score.mean - paper if score and paper is not None else None
     peak = ours.peak_bytes / GIB if ours and ours.peak_bytes else None
     return (
-        Cell(f"{row.map_avg:.1f}", row.map_avg),
+        _number(paper),
         Cell(score.in_percent(), 100 * score.mean) if score else Cell("not run"),
         Cell(f"{points:+.1f}", points) if points is not None else Cell(""),
-        Cell(f"{row.memory_gib:.1f}", row.memory_gib),
-        Cell(f"{peak:.1f}", peak) if peak is not None else Cell(""),
+        _number(row.memory_gib),
+        _number(peak),
     )
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(f"{value:.1f}", value)
 
 
 def _value(path: str, value: Any) -> Cell:

@@ -1,0 +1,53 @@
+"""The paper's own numbers (AdaTAD, CVPR 2024), with table and row, to stand beside ours."""
+
+from harness.analysis.paper.lookup import (
+    PUBLISHED,
+    RERUN_SPREAD,
+    TABLES,
+    paper_groups,
+    paper_rows,
+    published,
+    published_at,
+    tables_of,
+)
+from harness.analysis.paper.rows import (
+    ADAPTER,
+    BACKBONE,
+    DATA,
+    FRAMES,
+    HEAD,
+    KERNEL,
+    PLACEMENT,
+    REPRESENTATION,
+    RESOLUTION,
+    SPATIAL_KERNEL,
+    TUNING,
+    Measure,
+    PaperTable,
+    Published,
+)
+
+__all__ = [
+    "ADAPTER",
+    "BACKBONE",
+    "DATA",
+    "FRAMES",
+    "HEAD",
+    "KERNEL",
+    "PLACEMENT",
+    "PUBLISHED",
+    "REPRESENTATION",
+    "RERUN_SPREAD",
+    "RESOLUTION",
+    "SPATIAL_KERNEL",
+    "TABLES",
+    "TUNING",
+    "Measure",
+    "PaperTable",
+    "Published",
+    "paper_groups",
+    "paper_rows",
+    "published",
+    "published_at",
+    "tables_of",
+]
