@@ -127,8 +127,8 @@ ACTIVITYNET = DatasetSpec(
         "model.head": ACTIONFORMER_CLASSES,
     },
     note="With --class-scores (CUHK's file) it is the paper's setting: a head with one class, whose segments the "
-    "scores name. Without, the head tells the 200 classes apart, as OpenTAD's `adapter_cls` config does; that one is at "
-    "224 x 224 pixels with adapter rate 8e-5 and a cosine of 20 epochs, and reaches 39.15 mAP with VideoMAE-L.",
+    "scores name. Without, the head tells the 200 classes apart, as OpenTAD's `adapter_cls` config does, at "
+    "224 x 224 pixels, adapter rate 8e-5 and a cosine of 20 epochs (39.15 mAP with VideoMAE-L).",
 )
 
 EPIC_VERB = DatasetSpec(

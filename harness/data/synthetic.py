@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.config import digest_of
-from harness.data.annotations import write_json
+from harness.data.files import write_json
 from harness.data.motion import CLASSES, RATES, SIDE, Dice, Scene, compose, draw
 
 VERSION = 1

@@ -7,17 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.annotations import (
-    Action,
-    VideoAnnotation,
-    clip_actions,
-    read_annotations,
-    read_classes,
-    write_annotations,
-)
+from harness.data.annotations import Action, Annotations, clip_actions, mend, mended
+from harness.data.formats import read_schema
+from harness.data.listing import ListedAction, ListedVideo, Listing
 
 
 def write(folder: Path, actions: list, duration: object = 10.0, **entry: object) -> Path:
@@ -25,6 +20,10 @@ def write(folder: Path, actions: list, duration: object = 10.0, **entry: object)
     video = {"subset": "training", "duration": duration, "annotations": actions, **entry}
     path.write_text(json.dumps({"database": {"v1": video}}))
     return path
+
+
+def read_annotations(path: Path, classes: tuple[str, ...] | None = None) -> Annotations:
+    return mend(read_schema(path), classes)
 
 
 def labelled(start: object, end: object, label: object = "run") -> dict:
@@ -79,9 +78,9 @@ def test_ambiguous_is_a_class_where_the_class_list_says_so(tmp_path: Path) -> No
     ("actions", "entry", "message"),
     [
         ([labelled(1, 2, "fly")], {}, "video 'v1', annotation 1, has label 'fly', which is not in the class list"),
-        ([labelled("soon", 2)], {}, "has \"segment\" 'soon', expected seconds"),
-        ([labelled(None, 2)], {}, 'has "segment" None, expected seconds'),
-        ([labelled(True, 2)], {}, 'has "segment" True, expected seconds'),
+        ([labelled("soon", 2)], {}, "has \"segment\" 'soon', expected a finite number of seconds"),
+        ([labelled(None, 2)], {}, 'has "segment" None, expected a finite number of seconds'),
+        ([labelled(True, 2)], {}, 'has "segment" True, expected a finite number of seconds'),
         ([labelled(float("nan"), 2)], {}, "finite"),
         ([{"segment": [1], "label": "run"}], {}, "expected [start, end]"),
         ([{"label": "run"}], {}, 'has no "segment"'),
@@ -89,7 +88,7 @@ def test_ambiguous_is_a_class_where_the_class_list_says_so(tmp_path: Path) -> No
         (["x"], {}, "annotation 1, is 'x', expected an object"),
         ([], {"subset": None}, "video 'v1' has no \"subset\""),
         ({}, {}, 'has "annotations" {}, expected a list'),
-        ([], {"duration": "long"}, "has \"duration\" 'long', expected seconds"),
+        ([], {"duration": "long"}, "has \"duration\" 'long', expected a finite number of seconds"),
     ],
 )
 def test_what_a_person_must_mend_is_one_sentence(tmp_path: Path, actions: list, entry: dict, message: str) -> None:
@@ -105,7 +104,9 @@ def test_what_a_person_must_mend_is_one_sentence(tmp_path: Path, actions: list, 
         (b"[]", 'has no "database"'),
         (b"{}", 'has no "database"'),
         (b'{"database": {}}', "empty"),
-        (b'{"database": {"a": 3}}', "no labelled action"),
+        (b'{"database": {"a": 3}}', "video 'a' is 3, expected an object"),
+        (b'{"database": {"a": {"subset": "training"}}}', "no labelled action"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"\xff\xfe\x00", "cannot read"),
         (b"\x1f\x8b\x08broken", "cannot read"),
         (b"", "is not JSON"),
@@ -122,20 +123,6 @@ def test_a_file_that_is_no_annotation_file_is_named(tmp_path: Path, content: byt
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no annotation file"):
         read_annotations(tmp_path / "annotations.json")
-    with pytest.raises(ValueError, match="cannot read the class list"):
-        read_classes(tmp_path / "classes.txt")
-
-
-def test_class_list_keeps_its_order_and_refuses_repeats(tmp_path: Path) -> None:
-    path = tmp_path / "classes.txt"
-    path.write_text("run\njump high\n\n")
-    assert read_classes(path) == ("run", "jump high")
-    path.write_text("run\njump\nrun\n")
-    with pytest.raises(ValueError, match="'run' 2 times"):
-        read_classes(path)
-    path.write_text(" \n")
-    with pytest.raises(ValueError, match="empty"):
-        read_classes(path)
 
 
 def test_gzip_reads_like_plain(tmp_path: Path) -> None:
@@ -143,16 +130,6 @@ def test_gzip_reads_like_plain(tmp_path: Path) -> None:
     packed = tmp_path / "annotations.json.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert read_annotations(packed) == read_annotations(path)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = write(tmp_path, [labelled(1, 2)])
-    before = path.read_bytes()
-    broken = VideoAnnotation(video_id="v", subset="training", duration_s=float("nan"), actions=())
-    with pytest.raises(ValueError, match="JSON compliant"):
-        write_annotations(path, [broken])
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
 
 
 actions = st.builds(
@@ -173,13 +150,40 @@ def test_clipped_actions_lie_in_the_video_and_are_settled(found: list[Action], d
     assert not again
 
 
-@settings(max_examples=30)
-@given(found=st.lists(actions, max_size=5, unique=True), known=st.booleans())
-def test_written_annotations_read_back(tmp_path_factory: pytest.TempPathFactory, found: list, known: bool) -> None:
-    path = tmp_path_factory.mktemp("written") / "annotations.json"
-    video = VideoAnnotation(video_id="ä", subset="s", duration_s=200.0 if known else None, actions=tuple(found))
-    write_annotations(path, [video])
-    assert read_annotations(path, ("run", "jump")).videos == (video,)
+times = st.floats(-20, 80, allow_nan=False)
+written = st.builds(
+    lambda start, end, label: ListedAction(start_s=start, end_s=end, label=label, where="here"),
+    times,
+    times,
+    st.sampled_from(["run", "jump", "Ambiguous", "fly"]),
+)
+
+
+@given(found=st.lists(written, max_size=8), duration_s=st.none() | st.floats(-1, 60))
+def test_every_written_action_is_kept_or_counted(found: list[ListedAction], duration_s: float | None) -> None:
+    video = ListedVideo(video_id="v", subset="training", duration_s=duration_s, actions=tuple(found))
+    (kept,), flaws = mended(Listing(form="", files=(), videos=(video,)), ("run", "jump"))
+    length = kept.duration_s or float("inf")
+    assert all(0 <= a.start_s < a.end_s <= length for a in kept.actions)
+    assert len(set(kept.actions)) == len(kept.actions)
+    dropped = len(found) - len(kept.actions)
+    about_actions = [flaw for flaw in flaws if flaw.action is not None]
+    # An action can be cut and then be a repeat, so there may be more flaws than dropped actions, never fewer.
+    assert dropped <= len(about_actions) <= 2 * len(found)
+    assert kept.duration_s is None or kept.duration_s == duration_s
+
+
+@given(found=st.lists(written, max_size=8), duration_s=st.floats(0.5, 60))
+def test_mending_twice_is_mending_once(found: list[ListedAction], duration_s: float) -> None:
+    video = ListedVideo(video_id="v", subset="training", duration_s=duration_s, actions=tuple(found))
+    (once,), _ = mended(Listing(form="", files=(), videos=(video,)), ("run", "jump"))
+    again = tuple(ListedAction(start_s=a.start_s, end_s=a.end_s, label=a.label, where="") for a in once.actions)
+    listing = Listing(
+        form="", files=(), videos=(ListedVideo(video_id="v", subset="training", duration_s=duration_s, actions=again),)
+    )
+    (twice,), flaws = mended(listing, ("run", "jump"))
+    assert twice == once
+    assert not flaws
 
 
 def test_thumos14_reads_with_its_known_flaws_counted(shared_data: Path) -> None:

@@ -185,7 +185,7 @@ def bad_folders() -> dict[str, tuple]:
     def other_names(root: Path) -> None:
         database = annotations_of(root)
         for video in database.values():
-            video["subset"] = {"training": "train", "validation": "val"}[video["subset"]]
+            video["subset"] = {"training": "first", "validation": "last"}[video["subset"]]
         annotate(root, database)
 
     def unknown_label(root: Path) -> None:
@@ -207,7 +207,10 @@ def bad_folders() -> dict[str, tuple]:
         "no_annotations": (no_annotations, "there is no annotations.json in"),
         "no_videos": (no_videos, "there are no video files in"),
         "broken_json": (broken_json, "is not JSON: Expecting value at line 1 column 14"),
-        "other_names": (other_names, r"no video in subset 'training', only in train \(4\), val \(2\)"),
+        "other_names": (
+            other_names,
+            r"have subset 'training': annotations.json has first \(4\), last \(2\)",
+        ),
         "unknown_label": (unknown_label, "'train_a', annotation 2, has label 'jump', which is not in the class list"),
         "twice": (twice, "video 'train_a' could be .*expected one file"),
         "no_actions": (no_actions, "no usable video of subset 'validation' has an action"),
@@ -228,8 +231,8 @@ def test_a_folder_that_cannot_work_is_one_sentence(make_folder, tmp_path: Path, 
 def test_other_subset_names_are_settings(make_folder, tmp_path: Path) -> None:
     root = make_folder()
     bad_folders()["other_names"][0](root)
-    data = prepare_dataset("custom", root, tmp_path / "cache", train_subset="train", test_subset="val")
-    assert len(data.subset("train")) == 4
+    data = prepare_dataset("custom", root, tmp_path / "cache", train_subset="first", test_subset="last")
+    assert len(data.subset("first")) == 4
 
 
 def test_a_data_set_of_another_name_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.annotations import read_annotations, read_classes
+from harness.data.annotations import mend
+from harness.data.classes import read_classes
+from harness.data.formats import read_schema
 from harness.data.motion import CLASSES, RATES, Dice, Episode, Scene, compose, draw
 from harness.data.probe import probe_video
 from harness.data.synthetic import QUICK, SyntheticSpec, annotations_of, ensure_synthetic, scene_of
@@ -101,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_annotations_need_no_repair(written: Path) -> None:
-    annotations = read_annotations(written / "annotations.json", read_classes(written / "classes.txt"))
+    annotations = mend(read_schema(written / "annotations.json"), read_classes(written / "classes.txt"))
     assert annotations.repairs == {}
     assert annotations.classes == CLASSES
     assert {video.subset for video in annotations.videos} == {"training", "validation"}
