@@ -107,7 +107,8 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     if options.preset not in study.presets:
         raise UserError(f"--preset is {options.preset}, but {study.name} has {', '.join(study.presets)}")
     variant = "opentad" if options.preset == "opentad" else "paper"
-    grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant)
+    scored = options.class_scores is not None
+    grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant, external=scored)
     grid = override_grid(grid, options.overrides, options.seeds)
     grid.trials()  # fails here, before any data is made, if the values do not fit
     device = find_device(options.device)
@@ -159,6 +160,7 @@ def _open(name: str, root: Path, base: TrialConfig, folder: Path, terminal: Term
             progress,
             train_subset=base.data.train_subset,
             test_subset=base.data.test_subset,
+            blocked=base.data.blocked,
             max_unreadable=base.data.max_unreadable,
         )
     index = folder / f"dataset-{dataset.fingerprint[:16]}.json"

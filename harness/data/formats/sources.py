@@ -62,8 +62,8 @@ class Source:
     @property
     def name(self) -> str:
         """Return the files' names, the first and how many more."""
-        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
-        return f"{self.files[0].name}{more}"
+        first, *others = self.files
+        return f"{first.name} and {len(others)} more" if others else first.name
 
 
 def sources_in(folder: Path, task: Task = "label") -> tuple[Source, ...]:
