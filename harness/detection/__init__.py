@@ -5,21 +5,24 @@ from harness.detection.files import (
     MalformedDetections,
     Rows,
     detections_of,
+    document_of,
     read_detections,
     read_document,
     write_detections,
 )
 from harness.detection.fusion import fuse, pair_verbs_with_nouns
 from harness.detection.nms import Detections, soft_nms, suppress
-from harness.detection.stitch import merge_windows, name_segments, select_candidates, to_rows
+from harness.detection.stitch import Pool, merge_windows, name_segments, select_candidates, to_rows
 from harness.detection.voting import vote
 
 __all__ = [
     "ClassScores",
     "Detections",
     "MalformedDetections",
+    "Pool",
     "Rows",
     "detections_of",
+    "document_of",
     "fuse",
     "merge_windows",
     "name_segments",

@@ -23,6 +23,8 @@ Row = tuple[float, float, str, float]
 Rows = list[Row]
 """A video's detections as the evaluator takes them."""
 LabelKey = Literal["label", "verb", "noun", "action"]
+VERSION = "VERSION 1.3"
+"""Of ActivityNet's schema; some readers want the key."""
 LARGEST_BYTES = 4 * 2**30
 """More text than this, unpacked, is taken for a mistake rather than read."""
 
@@ -35,19 +37,24 @@ def write_detections(
     path: Path,
     detections: Mapping[str, Sequence[Row]],
     *,
-    version: str = "VERSION 1.3",
+    version: str = VERSION,
     external_data: Mapping[str, object] | None = None,
 ) -> None:
     """Write the ActivityNet result file, all or nothing: a reader never sees half of it."""
+    document = {**document_of(detections), "version": version, "external_data": dict(external_data or {})}
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(document, file, allow_nan=False)
+
+
+def document_of(detections: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """Return what a result file of these detections holds."""
     results = {
         video_id: [
             {"segment": [start_s, end_s], "label": label, "score": score} for start_s, end_s, label, score in rows
         ]
         for video_id, rows in detections.items()
     }
-    document = {"version": version, "external_data": dict(external_data or {}), "results": results}
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(document, file, allow_nan=False)
+    return {"version": VERSION, "external_data": {}, "results": results}
 
 
 def read_detections(path: Path, label_key: LabelKey = "label") -> dict[str, Rows]:

@@ -59,6 +59,30 @@ def merge_windows(windows: Sequence[Detections], config: DetectionConfig) -> Det
     return soft_nms(segments[order], scores[order], labels[order], config)
 
 
+class Pool:
+    """The best candidates of a video's windows, in memory that does not grow with the video.
+
+    Up to `most` candidates nothing is lost. Beyond, the lowest scores are: they would end far behind the detections
+    that a video keeps, and could suppress nothing but each other and what scores lower still.
+    """
+
+    def __init__(self, most: int = 200_000) -> None:
+        """Keep at most so many candidates, and for a while twice as many."""
+        self.most = most
+        self.windows: list[Detections] = []
+        self._size = 0
+
+    def add(self, window: Detections) -> None:
+        """Take a window's candidates."""
+        self.windows.append(window)
+        self._size += len(window.scores)
+        if self._size > 2 * self.most:
+            joined = [np.concatenate(parts) for parts in zip(*self.windows, strict=True)]
+            best = np.argsort(-joined[1], kind="stable")[: self.most]
+            self.windows = [Detections(*(values[best] for values in joined))]
+            self._size = len(best)
+
+
 def name_segments(
     detections: Detections, class_scores: Float[np.ndarray, " classes"], config: DetectionConfig
 ) -> Detections:

@@ -1,4 +1,4 @@
-"""A video at a glance: its actions above a line, the best detections below, coloured by how well they fit."""
+"""A video at a glance: detections beside the annotated actions, or alone as a timeline with a row for each class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TOP = 20
 ROW_IN, LETTERS = 0.13, 24
+MANY_SECONDS = 300.0
+"""From here on a time axis is easier to read in minutes."""
 
 
 def plot_video(
@@ -58,6 +60,37 @@ def plot_video(
         axes.set_xlabel("seconds")
         axes.set_title(f"{video_id}: annotated above the line, the best {len(best)} detections below")
         figure.colorbar(colours, ax=axes, label="best tIoU", pad=0.01, aspect=25)
+    return stem.with_name(f"{stem.name}.png")
+
+
+def plot_detections(stem: Path, title: str, detections: Sequence[DetectionRow], duration_s: float) -> Path:
+    """Draw a timeline of detections, one row a class in the order of their first appearance, coloured by score.
+
+    Where they overlap, the best lies on top. There is a picture even where nothing was detected.
+
+    Returns:
+        The PNG file; an SVG file is beside it.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    rows = sorted(detections, key=lambda row: row[0])
+    classes = list(dict.fromkeys(row[2] for row in rows))
+    with picture(stem, height_in=1.1 + 2 * ROW_IN * max(1, len(classes))) as figure:
+        axes = figure.subplots()
+        colours = ScalarMappable(Normalize(0, 1), "viridis_r")
+        for row in sorted(rows, key=lambda row: row[3]):
+            _strips(axes, -classes.index(row[2]), [row], colours.to_rgba(np.array(row[3])))
+        axes.set_yticks([-place for place in range(len(classes))], [_short(label) for label in classes], fontsize=7)
+        axes.set_ylim(-max(1, len(classes)) + 0.4, 0.6)
+        axes.set_xlim(0, duration_s)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.set_xlabel("seconds" if duration_s < MANY_SECONDS else "minutes:seconds")
+        if duration_s >= MANY_SECONDS:
+            axes.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds // 60)}:{int(seconds % 60):02d}")
+        axes.set_title(f"{title}: {len(rows)} detection{'' if len(rows) == 1 else 's'}")
+        figure.colorbar(colours, ax=axes, label="score", pad=0.01, aspect=25)
     return stem.with_name(f"{stem.name}.png")
 
 

@@ -30,6 +30,7 @@ from harness.evaluation.average_precision import MapResult, evaluate
 from harness.training.distributed import gather
 from harness.training.precision import autocast
 from harness.training.report import Reporter
+from harness.training.saved import FILE_NAME, save_detector
 from harness.training.step import Trainee
 from models.detector import Detector
 
@@ -49,7 +50,9 @@ def score(
     unreadable: dict[str, str],
     features: FeatureStore | None = None,
 ) -> MapResult:
-    """Score the averaged weights on the test subset; every rank returns the same result, rank 0 writes the file.
+    """Score the averaged weights on the test subset; every rank returns the same result.
+
+    Rank 0 writes the detector (`harness.training.saved`) and its detections.
 
     Videos that turn out unreadable are added to `unreadable` and left out of the ground truth: what was never
     seen is not a miss of the detector. With `features` the detector is given those instead of frames.
@@ -57,6 +60,8 @@ def score(
     detector = trainee.detector
     detector.eval()
     with trainee.ema.applied(detector):
+        if reporter.rank == 0:
+            save_detector(places.work / FILE_NAME, detector, config, dataset.classes, places.weights)
         detections = detect_subset(detector, dataset, config, places, reporter, unreadable, features)
     detector.train()
     truth = ground_truth(dataset, config.data.test_subset, leave_out=unreadable)
@@ -132,7 +137,9 @@ def check_class_scores(config: TrialConfig, path: Path | None, dataset: Dataset)
         ValueError: as for `open_class_scores`, or what is lacking.
     """
     classifier = open_class_scores(config, path)
-    for video in dataset.subset(config.data.test_subset) if classifier is not None else ():
+    if classifier is None:
+        return
+    for video in dataset.subset(config.data.test_subset):
         classifier.of(video.video_id, dataset.classes)
 
 
