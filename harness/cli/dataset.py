@@ -13,7 +13,7 @@ from harness.study import Grid
 
 
 def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper", *, external: bool = False) -> Grid:
-    """Return the grid with its base on a data set.
+    """Return the grid with its base on a data set, in one of its published variants.
 
     A base for synthetic videos is made for a laptop: on real data it keeps its size and schedule, and only what is
     true of the data changes.
@@ -29,11 +29,10 @@ def on_dataset(grid: Grid, spec: DatasetSpec, variant: Variant = "paper", *, ext
     """
     base = grid.base
     values: dict[str, Any] = {}
-    if "synthetic" not in (base.data.name, spec.name) and base.data.name != spec.name:
-        own = _leaves(DATASETS[base.data.name], base, variant, base.detection.external != "none")
+    if "synthetic" not in (base.data.name, spec.name):
+        current, own = flatten(base), _own(base, variant)
         new = _leaves(spec, base, variant, external)
-        current = flatten(base)
-        values = {path: value for path, value in new.items() if path in own and current.get(path) == own[path]}
+        values = {path: value for path, value in new.items() if path in current and current[path] in own.get(path, ())}
     return replace(grid, base=with_values(base, {**values, **spec.facts()}))
 
 
@@ -41,6 +40,13 @@ def arm_of(config: TrialConfig) -> Arm:
     """Return which arm of a comparison a config is."""
     adapter = config.model.adapter
     return "outside" if adapter is not None and adapter.placement == "outside" else config.model.tuning
+
+
+def _own(base: TrialConfig, variant: Variant) -> dict[str, tuple[Any, ...]]:
+    """Return what the base's own data set sets each path to: the paper's value, and the variant's."""
+    spec, scored = DATASETS[base.data.name], base.detection.external != "none"
+    published = [_leaves(spec, base, which, scored) for which in ("paper", variant)]
+    return {path: tuple(leaves[path] for leaves in published if path in leaves) for path in published[0]}
 
 
 def _leaves(spec: DatasetSpec, base: TrialConfig, variant: Variant, external: bool) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def _given(
     dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal)
     grid = _with(grid, {"data.fingerprint": dataset.fingerprint, "data.num_classes": len(dataset.classes)})
     grid = _with_identities(grid, options)
+    if options.class_scores is not None:
+        grid = _with_class_scores(grid, options.class_scores, dataset)
     if not prepare:
         return grid, None
     return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
@@ -166,6 +168,17 @@ def _open(name: str, root: Path, base: TrialConfig, folder: Path, terminal: Term
     index = folder / f"dataset-{dataset.fingerprint[:16]}.json"
     save_index(dataset, index)
     return dataset, index
+
+
+def _with_class_scores(grid: Grid, path: Path, dataset: "Dataset") -> Grid:
+    """Put the identity of the class scores into the configs; refuse a file that lacks a test video or a class."""
+    from harness.training.infer import check_class_scores
+
+    if not path.is_file():
+        raise UserError(f"--class-scores is {path}, expected a file")
+    grid = _with(grid, {"detection.external_fingerprint": file_identity(path)})
+    check_class_scores(grid.base, path, dataset)
+    return grid
 
 
 def _notes(dataset: "Dataset") -> tuple[str, ...]:

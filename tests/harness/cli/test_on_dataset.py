@@ -87,6 +87,14 @@ def test_the_released_arms_follow_the_studys_tuning() -> None:
     assert moved(with_values(PAPER, spec.settings("opentad")), "activitynet", "opentad").data.augment.flip == 0.5
 
 
+def test_a_studys_paper_base_becomes_the_released_setting() -> None:
+    frozen = with_values(PAPER, {"model.tuning": "frozen", "model.adapter": None})
+    new = moved(frozen, "thumos14", "opentad")
+    assert (new.detection.nms_sigma, new.detection.nms_min_score, new.model.head.input_dropout) == (0.5, 0.001, 0.2)
+    assert moved(frozen, "thumos14") == frozen
+    assert moved(PAPER, "ego4d", "opentad").data.window.features == 1800
+
+
 STUDY = Study(
     name="one_axis",
     title="one axis",
