@@ -68,7 +68,13 @@ THUMOS14 = DatasetSpec(
     aliases=("thumos",),
     classes=THUMOS14_CLASSES,
     # OpenTAD calls the official validation set training, and the official test set validation.
-    subset_names=(("training", "validation"), ("validation", "test"), ("validation", "testing"), ("val", "test")),
+    subset_names=(
+        ("training", "validation"),
+        ("validation", "test"),
+        ("validation", "testing"),
+        ("val", "test"),
+        ("train", "test"),
+    ),
     data=DataConfig(
         name="thumos14",
         num_classes=20,
