@@ -40,19 +40,22 @@ class VideoInfo:
     """Start of every frame where the rate varies; None where frame i starts at i / fps."""
     reader: ReaderName = "decord"
     """Who could read the file when it was probed, and reads it from then on."""
+    start_s: float = 0.0
+    """When frame 0 begins, where frame i starts at start_s + i / fps: of given features, whose first may show frames
+    from the middle of its span on."""
 
     def frames_at(self, seconds: Float[ndarray, "*any"]) -> Float[ndarray, "*any"]:
         """Return fractional frame numbers; a varying rate goes through the timestamps."""
         seconds = np.asarray(seconds, dtype=np.float64)
         if self.timestamps_s is None:
-            return seconds * self.fps
+            return (seconds - self.start_s) * self.fps
         return np.interp(seconds, self._edges(), np.arange(self.num_frames + 1))
 
     def seconds_at(self, frames: Float[ndarray, "*any"]) -> Float[ndarray, "*any"]:
         """Return seconds of fractional frame numbers, the inverse of `frames_at`."""
         frames = np.asarray(frames, dtype=np.float64)
         if self.timestamps_s is None:
-            return frames / self.fps
+            return self.start_s + frames / self.fps
         return np.interp(frames, np.arange(self.num_frames + 1), self._edges())
 
     def _edges(self) -> Float[ndarray, " edges"]:
