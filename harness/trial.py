@@ -58,6 +58,8 @@ class TrialJob:
     """Offline features that were given; None: the trial extracts its own where it needs any."""
     class_scores: Path | None = None
     """File of an external classifier."""
+    cache_bytes: int = 0
+    """How much the frame cache of the machine that runs the trial may hold; 0: no cache."""
 
     @property
     def digest(self) -> str:
@@ -94,6 +96,7 @@ class TrialJob:
             "tables": self.tables,
             "features": str(self.features) if self.features else None,
             "class_scores": str(self.class_scores) if self.class_scores else None,
+            "cache_bytes": self.cache_bytes,
         }
 
     @classmethod
@@ -120,6 +123,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
     """Run one trial attempt; see `execute`."""
     import torch
 
+    from harness.data.cache import cache_here
     from harness.memory.measure import meter_for
     from harness.training.extract import features_folder
     from harness.training.loop import Fit, Places, fit
@@ -137,6 +141,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         data_workers=job.data_workers,
         features=job.features or features_folder(job.results),
         class_scores=job.class_scores,
+        cache=cache_here(job.cache_bytes),
     )
     job.work.mkdir(parents=True, exist_ok=True)
     meter = meter_for(job.device)

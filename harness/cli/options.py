@@ -2,15 +2,18 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from harness.config import NAMED, parse_value
 from harness.data.datasets import DATASETS, dataset_of
-from harness.study import Grid, Study
+from harness.study import OBJECTIVES, Grid, Search, Study
 from harness.tables.storage import place_of
-from harness.units import parse_bytes
+from harness.units import GIB, format_bytes, parse_bytes
+
+DEFAULT_CACHE_BYTES = 16 * GIB
+"""An hour and more of 30 frames per second, at the size that 160 x 160 windows are read in."""
 
 
 class UserError(ValueError):
@@ -37,12 +40,16 @@ class Options:
     """Folder of offline features."""
     class_scores: Path | None = None
     """File of an external classifier."""
+    cache_size: int = DEFAULT_CACHE_BYTES
+    """Bytes of the frame cache; 0: none."""
     overrides: tuple[tuple[str, str], ...]
     seeds: int | None
     memory_budget: int | None
     device: str | None
     workers: int
     slots: Literal["warm", "fresh"] | None
+    search: Search
+    """The study's own, with what the command line changes."""
     max_concurrent: int | None
     address: str | None
     results: Path
@@ -79,12 +86,14 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         weights=given.weights,
         features=given.features,
         class_scores=given.class_scores,
+        cache_size=given.cache_size,
         overrides=tuple(_split(text) for text in given.set),
         seeds=given.seeds,
         memory_budget=given.memory_budget,
         device=given.device,
         workers=given.workers,
         slots=given.slots,
+        search=_search(study.search, given),
         max_concurrent=given.max_concurrent,
         address=given.address,
         results=results,
@@ -119,6 +128,21 @@ def _places(results: str | None, storage: str | None) -> tuple[Path, str | None]
     if storage is not None:
         place_of(storage)  # a scheme that nobody knows is said before anything is made
     return Path(results or "results"), storage
+
+
+def _search(search: Search, given: argparse.Namespace) -> Search:
+    changes: dict[str, Any] = {"method": given.search} if given.search else {}
+    changes |= {"scheduler": given.scheduler} if given.scheduler else {}
+    for name, value in (("samples", given.samples), ("objectives", given.objective)):
+        if value is not None and (given.search or search.method) == "grid":
+            option = f"--{name.removesuffix('s') if name == 'objectives' else name}"
+            raise UserError(
+                f"{option} is given, but --search is grid, which runs every trial; expected random or optuna"
+            )
+        changes |= {} if value is None else {name: value}
+    if (given.search or search.method) != "grid" and (given.seeds or 1) > 1:
+        raise UserError(f"--seeds is {given.seeds}, but a search runs each point once; expected --search grid")
+    return replace(search, **changes)
 
 
 def default_preset(on: str, weights: Path | None) -> str:
@@ -231,9 +255,40 @@ def _parser(study: Study) -> Parser:
         help="warm: workers live on and take trial after trial (default on CPU); "
         "fresh: new workers per trial (default on GPU)",
     )
+    how.add_argument(
+        "--cache-size",
+        type=_bytes_or_none,
+        default=DEFAULT_CACHE_BYTES,
+        metavar="SIZE",
+        help="keep decoded frames on this machine's disk, at most this much, so that videos are decoded once "
+        f"(default: {format_bytes(DEFAULT_CACHE_BYTES)}; 0: decode in every epoch)",
+    )
     how.add_argument("--max-concurrent", type=_count, metavar="N", help="at most this many trials at a time")
     how.add_argument(
         "--address", metavar="ADDRESS", help="join this Ray cluster (default: RAY_ADDRESS, else a local one)"
+    )
+    search = parser.add_argument_group("which trials are run")
+    search.add_argument(
+        "--search",
+        choices=("grid", "random", "optuna"),
+        help="grid: every combination; random: points drawn evenly; optuna: TPE, which learns from the points so far "
+        f"(default: {study.search.method})",
+    )
+    search.add_argument(
+        "--samples", type=_count, metavar="N", help=f"points of a search in all (default: {study.search.samples})"
+    )
+    search.add_argument(
+        "--objective",
+        type=_objectives,
+        metavar="NAME[,NAME]",
+        help="what a search aims at: map_avg, or map_avg,peak_bytes for the front between the two "
+        f"(default: {','.join(study.search.objectives)})",
+    )
+    search.add_argument(
+        "--scheduler",
+        choices=("none", "asha", "median"),
+        help="end trials early whose training loss lags behind that of others at the same epoch; "
+        f"they become stopped_early rows without mAP (default: {study.search.scheduler})",
     )
     where = parser.add_argument_group("what comes out")
     where.add_argument(
@@ -265,11 +320,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _objectives(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(OBJECTIVES) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text} is not {' or '.join(OBJECTIVES)}, nor both with a comma")
+    return names
+
+
 def _dataset(text: str) -> str:
     try:
         return dataset_of(text).name
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _bytes_or_none(text: str) -> int:
+    return 0 if text == "0" else _bytes(text)
 
 
 def _bytes(text: str) -> int:

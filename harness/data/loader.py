@@ -1,7 +1,7 @@
 """Batches of windows, for training (random truncation, augmentation) and for testing (sliding windows).
 
     (seed, epoch) -> order of samples -> batches -> this rank's share
-    (seed, epoch, sample) -> stretch -> frames (decord) -> crop, flip, colours -> Batch
+    (seed, epoch, sample) -> stretch -> frames (file or cache) -> crop, flip, colours -> Batch
 
 Nothing else decides what a batch holds: not the number of loader processes, not what was loaded before. So any epoch
 can be loaded again, and `world_size` processes together see the batches that one would see.
@@ -26,6 +26,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from harness.config import DataConfig, WindowConfig
 from harness.data.augment import augment, centre_view, draw_augmentation
+from harness.data.cache import FrameCache
 from harness.data.features import FeatureStore
 from harness.data.index import Dataset, Video
 from harness.data.sampling import (
@@ -38,7 +39,8 @@ from harness.data.sampling import (
     sliding_windows,
     to_grid,
 )
-from harness.data.video import READ_TIMEOUT_S, UnreadableVideo, read_frames
+from harness.data.video import READ_TIMEOUT_S, UnreadableVideo
+from harness.data.video_frames import FrameSource
 
 ACTIONS_MULTIPLE = 16
 """Batches have room for a multiple of this many actions, so that their shapes (and peak memory) hardly vary."""
@@ -156,6 +158,7 @@ def train_loader(
     read_timeout_s: float = READ_TIMEOUT_S,
     unreadable: dict[str, str] | None = None,
     features: FeatureStore | None = None,
+    cache: FrameCache | None = None,
 ) -> WindowLoader:
     """Load one epoch of training windows, one per video and repeat, in random order.
 
@@ -177,6 +180,7 @@ def train_loader(
         unreadable: Videos given up earlier, by id; they are not tried again, and new ones are added. Share one dict
             over the epochs of a run.
         features: Load these instead of frames; windows then start where a cell of the whole video does.
+        cache: Where decoded frames are kept; no effect on what is loaded.
 
     Raises:
         ValueError: too few samples for a batch, or a batch that the ranks cannot share equally.
@@ -201,6 +205,7 @@ def train_loader(
         read_timeout_s=read_timeout_s,
         known_unreadable=dict(unreadable),
         features=features,
+        cache=cache,
     )
     order = np.random.default_rng([_ORDER, seed, epoch]).permutation(total).tolist()
     batches = [
@@ -221,6 +226,7 @@ def test_loader(
     read_timeout_s: float = READ_TIMEOUT_S,  # noqa: PT028
     unreadable: dict[str, str] | None = None,  # noqa: PT028
     features: FeatureStore | None = None,  # noqa: PT028
+    cache: FrameCache | None = None,  # noqa: PT028
 ) -> WindowLoader:
     """Load the sliding windows of all test videos, in order; the last batch may be smaller.
 
@@ -235,6 +241,7 @@ def test_loader(
         read_timeout_s: Longest silence of the decoder before a window is given up.
         unreadable: As for `train_loader`; a video in it has lost at least one window.
         features: As for `train_loader`.
+        cache: As for `train_loader`.
     """
     return stretch_loader(
         [
@@ -252,6 +259,7 @@ def test_loader(
         read_timeout_s=read_timeout_s,
         unreadable=unreadable,
         features=features,
+        cache=cache,
     )
 
 
@@ -268,6 +276,7 @@ def stretch_loader(
     read_timeout_s: float = READ_TIMEOUT_S,
     unreadable: dict[str, str] | None = None,
     features: FeatureStore | None = None,
+    cache: FrameCache | None = None,
 ) -> WindowLoader:
     """Load given stretches of videos without augmentation, in order; arguments as for `test_loader`."""
     if batch_size < 1:
@@ -280,6 +289,7 @@ def stretch_loader(
         read_timeout_s=read_timeout_s,
         known_unreadable=dict(unreadable),
         features=features,
+        cache=cache,
     )
     mine = list(range(rank, len(source), world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
@@ -358,8 +368,10 @@ class _TrainWindows(TorchDataset[_Loaded]):
         read_timeout_s: float,
         known_unreadable: dict[str, str],
         features: FeatureStore | None,
+        cache: FrameCache | None,
     ) -> None:
         self._videos = videos
+        self._cache = cache
         self._features = features
         self._targets = [_targets(video, classes) for video in videos]
         self._config = config
@@ -410,7 +422,7 @@ class _TrainWindows(TorchDataset[_Loaded]):
             inputs = _read_features(self._features, video, stretch, config.window)
             return _window(video, stretch, config.window, inputs, segments[inside], labels[inside], self._room)
         resolution = config.window.resolution
-        frames = _read(video, stretch, config.window, reading_side(resolution), self._read_timeout_s)
+        frames = _read(video, stretch, config, reading_side(resolution), self._read_timeout_s, self._cache)
         generator = torch.Generator().manual_seed(pixels_seed)
         drawn = draw_augmentation(config.augment, frames.shape[2], frames.shape[3], generator)
         return _window(
@@ -434,8 +446,10 @@ class _TestWindows(TorchDataset[_Loaded]):
         read_timeout_s: float,
         known_unreadable: dict[str, str],
         features: FeatureStore | None,
+        cache: FrameCache | None,
     ) -> None:
         self._windows = windows
+        self._cache = cache
         self._classes = classes
         self._config = config
         self._read_timeout_s = read_timeout_s
@@ -465,7 +479,7 @@ class _TestWindows(TorchDataset[_Loaded]):
         window = self._config.window
         if self._features is not None:
             return _read_features(self._features, video, stretch, window)
-        frames = _read(video, stretch, window, window.resolution, self._read_timeout_s)
+        frames = _read(video, stretch, self._config, window.resolution, self._read_timeout_s, self._cache)
         return centre_view(frames, window.resolution)
 
 
@@ -477,10 +491,17 @@ def _targets(video: Video, classes: tuple[str, ...]) -> tuple[Float[ndarray, "n 
 
 
 def _read(
-    video: Video, stretch: Stretch, window: WindowConfig, short_side: int, timeout_s: float
+    video: Video, stretch: Stretch, config: DataConfig, short_side: int, timeout_s: float, cache: FrameCache | None
 ) -> UInt8[Tensor, "3 f h w"]:
-    indices = frame_indices(stretch, window)
-    frames = read_frames(video.path, indices, reader=video.info.reader, short_side=short_side, timeout_s=timeout_s)
+    source = FrameSource(
+        path=video.path,
+        info=video.info,
+        short_side=short_side,
+        reduce_in=config.reduce_in,
+        frame_format=config.frame_format,
+    )
+    indices = frame_indices(stretch, config.window)
+    frames = source.read(indices, timeout_s) if cache is None else cache.read(source, indices, timeout_s)
     return rearrange(torch.from_numpy(frames), "f h w c -> c f h w")
 
 

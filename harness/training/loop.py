@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from harness.config import TrialConfig, digest
+from harness.data.cache import FrameCache
 from harness.data.index import load_index
 from harness.data.loader import Batch, train_loader
 from harness.evaluation.average_precision import MapResult
@@ -51,6 +52,8 @@ class Places:
     """Folder for features that trials share; None: this trial's own. With an offline backbone: the user's features."""
     class_scores: Path | None = None
     """What an external classifier says of the test videos."""
+    cache: FrameCache | None = None
+    """Where decoded frames are kept; None: every epoch decodes anew."""
 
 
 @dataclass
@@ -124,6 +127,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             first_batch=position.step,
             unreadable=unreadable,
             features=features,
+            cache=places.cache,
         )
         sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         steps_per_epoch = position.step + len(loader)

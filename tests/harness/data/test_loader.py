@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import AugmentConfig, DataConfig, WindowConfig
-from harness.data import loader
+from harness.data import video_frames
 from harness.data.annotations import Action
 from harness.data.index import Dataset, Video, prepare_dataset
 from harness.data.loader import (
@@ -243,7 +243,7 @@ def test_test_windows_that_fail_are_left_out_and_named(
             raise UnreadableVideo("gone")
         return read_frames(path, *arguments, **settings)
 
-    monkeypatch.setattr(loader, "read_frames", fail_test_a)
+    monkeypatch.setattr(video_frames, "read_frames", fail_test_a)
     for batch_size in (1, 2, 3):
         loaded = test_loader(dataset, data_config, batch_size=batch_size)
         assert [w.video_id for batch in loaded for w in batch.windows] == ["test_b"]
