@@ -8,26 +8,21 @@ The index is what trials read: a worker needs no probing and no annotation file.
 
 import hashlib
 import json
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.data.annotations import Action, Annotations, VideoAnnotation, clip_actions
+from harness.data.annotations import Action, Annotations, clip_actions
 from harness.data.datasets import DATASETS
 from harness.data.files import read_json, write_json
 from harness.data.opening import open_annotations
 from harness.data.probe import PROBE_TIMEOUT_S, info_from_json, probe_videos
+from harness.data.video_files import digest_of_file, match_files
 from harness.data.video_info import UnreadableVideo, VideoInfo
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm"}
-    | {".wmv"}
-)
 INDEX_VERSION = 2
-ENDS_BYTES = 64 * 1024
 NAMED = 5
 """How many of many culprits an error names."""
 
@@ -110,8 +105,8 @@ def prepare_dataset(
     annotations = open_annotations(root, DATASETS[name], (train_subset, test_subset), blocked)
     wanted = tuple(video for video in annotations.videos if video.subset in (train_subset, test_subset))
     annotations = replace(annotations, videos=wanted)
-    files = match_files(root, wanted)
-    digests = {video_id: _digest_of_file(path) for video_id, path in files.items()}
+    files = match_files(root, [video.video_id for video in wanted])
+    digests = {video_id: digest_of_file(path) for video_id, path in files.items()}
     fingerprint = _fingerprint(annotations, digests)
     index = cache / _index_name(name, fingerprint, root, files)
     dataset = _load_if_sound(index)
@@ -173,63 +168,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def match_files(root: Path, videos: Sequence[VideoAnnotation]) -> dict[str, Path]:
-    """Return the file of each video that has one.
-
-    Raises:
-        ValueError: there is no video file at all, or two for one video.
-    """
-    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in _video_files(root):
-        by_stem[path.stem].append(path)
-    if not by_stem:
-        raise ValueError(f"there are no video files in {root} or below it")
-    files: dict[str, Path] = {}
-    for video in videos:
-        video_id = video.video_id
-        # An exact name goes first; ActivityNet's files are called v_ID, its ids sometimes too.
-        for stem in dict.fromkeys((video_id, f"v_{video_id}", video_id.removeprefix("v_"))):
-            found = by_stem.get(stem, [])
-            if len(found) > 1:
-                raise ValueError(
-                    f"video {video_id!r} could be {found[0]} or {found[1]}, expected one file of that name"
-                )
-            if found:
-                files[video_id] = found[0]
-                break
-    return files
-
-
-def _video_files(root: Path) -> Iterator[Path]:
-    """Yield video files below a folder in a fixed order, through links too, but no folder twice."""
-    entered: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        folders[:] = [] if real in entered else sorted(name for name in folders if not name.startswith("."))
-        if real in entered:
-            continue
-        entered.add(real)
-        for file in sorted(names):
-            if not file.startswith(".") and Path(file).suffix.lower() in VIDEO_SUFFIXES:
-                yield Path(folder, file)
-
-
-def _digest_of_file(path: Path) -> str:
-    """Digest size, head and tail: enough to notice a re-encoded, cut or replaced video without reading terabytes."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest.update(f"{size} ".encode())
-            file.seek(0)
-            digest.update(file.read(ENDS_BYTES))
-            file.seek(max(0, size - ENDS_BYTES))
-            digest.update(file.read(ENDS_BYTES))
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-    return digest.hexdigest()
 
 
 def _fingerprint(annotations: Annotations, digests: dict[str, str]) -> str:
