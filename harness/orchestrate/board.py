@@ -28,7 +28,8 @@ class _Entry:
     count: int = 0
     death: str | None = None
     """Why the worker that had the job last died."""
-    stop: bool = False
+    stop: str | None = None
+    """The state with which it was asked to end."""
     outcome: dict[str, Any] | None = None
 
 
@@ -48,6 +49,11 @@ class Board:
         self._latest: dict[str, dict[str, Any]] = {}
         self.closed = False
         self.stopping = False
+
+    def add(self, digest: str, payload: Mapping[str, Any]) -> None:
+        """Know one more job, after all others; what is known already stays as it is."""
+        self._entries.setdefault(digest, _Entry(payload))
+        self._order.setdefault(digest, len(self._order))
 
     def submit(self, digest: str) -> None:
         """Let slots take the job; a job that is already submitted, running or ended stays as it is."""
@@ -149,18 +155,18 @@ class Board:
         """Ask every running job to save its state and end; those that never began end as `planned`."""
         self.stopping = True
         for digest, entry in self._entries.items():
-            entry.stop = True
+            entry.stop = entry.stop or "interrupted"
             if not entry.hand_outs:
                 self.end(digest, {"state": "planned"})
 
-    def stop_job(self, digest: str) -> None:
-        """Ask one running job to save its state and end."""
-        self._entries[digest].stop = True
+    def stop_early(self, digest: str) -> None:
+        """Ask one running job to save its state and end for good."""
+        self._entries[digest].stop = self._entries[digest].stop or "stopped_early"
 
-    def should_stop(self, digest: str) -> bool:
-        """Say whether the job was asked to stop, or is nobody's any more."""
+    def should_stop(self, digest: str) -> str | None:
+        """Return the state with which the job should end, if it was asked to or is nobody's any more."""
         entry = self._entries[digest]
-        return entry.stop or self.closed or entry.outcome is not None
+        return entry.stop or ("interrupted" if self.closed or entry.outcome is not None else None)
 
     def follow(self, digest: str, after: int) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
         """Return the number of the last report, the reports after number `after`, and the outcome if it ended."""
@@ -251,10 +257,10 @@ class BoardActor:
         await self._until(lambda: self._board.has_news(digest, after) or self._board.closed)
         return self._board.follow(digest, after)
 
-    async def stopped(self, digest: str) -> bool:
-        """Wait until the job is asked to stop."""
-        await self._until(lambda: self._board.should_stop(digest))
-        return True
+    async def stopped(self, digest: str) -> str:
+        """Wait until the job is asked to stop; return the state with which it should end."""
+        await self._until(lambda: self._board.should_stop(digest) is not None)
+        return self._board.should_stop(digest) or "interrupted"
 
     async def events(self, wait_s: float) -> list[dict[str, Any]]:
         """Return what happened since the last call, waiting for something to happen for at most `wait_s`."""

@@ -8,7 +8,7 @@ from harness.study import State
 
 Metrics = dict[str, float | int | str | None]
 
-EventKind = Literal["slots", "started", "report", "retried", "ended", "stopping"]
+EventKind = Literal["slots", "added", "started", "report", "retried", "ended", "stopping"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Event:
     """Something a display may want to show."""
 
     kind: EventKind
-    """`slots`: a slot came up or went away; `retried`: a worker died and its trial starts again from its checkpoint;
-    `stopping`: Ctrl-C was heard, running trials save their state."""
+    """`slots`: a slot came up or went away; `added`: a search drew a job; `retried`: a worker died and its trial starts
+    again from its checkpoint; `stopping`: Ctrl-C was heard, running trials save their state."""
     digest: str | None = None
     values: Metrics = field(default_factory=dict)
     """`started`: slot, hand_out; `report`: what the trial reported; `slots`: up, wanted; `ended`: the last
@@ -40,6 +40,8 @@ class Event:
     """One line for `retried`, `slots` and a trial that did not finish."""
     log: str | None = None
     """File that holds the traceback of a trial that failed."""
+    job: Job | None = None
+    """The job that was added."""
 
 
 @dataclass(frozen=True, kw_only=True)

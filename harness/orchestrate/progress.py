@@ -63,7 +63,7 @@ class Progress:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._durations: list[float] = []
-        self._waiting = len(jobs)
+        self._waiting = self._total - done_before
         self._slots = 0
         self._stopping = False
         self._began_s = clock()
@@ -94,6 +94,9 @@ class Progress:
                 self._slots = int(event.values.get("up") or 0)
                 if event.reason:
                     self._say(f"a slot went away: {event.reason}", "yellow")
+            case "added":
+                assert event.job is not None
+                self._jobs[event.job.digest] = event.job
             case "started":
                 self._start(event)
             case "report":

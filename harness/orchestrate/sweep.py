@@ -1,34 +1,33 @@
 """Run jobs: Ray Tune decides which is next, slots run them, the caller hears of everything that happens.
 
 study's main thread     hears events from the board; Ctrl-C arrives here and nowhere else
-thread "tune"           Tuner.fit over the digests, started anew if Tune itself breaks
+thread "tune"           Tuner.fit over the jobs, or over the points that a search draws (tuning.py)
 threads "slot-0"...     one Ray Train worker group each (slots.py)
 """
 
 import contextlib
-import signal
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ray
-from ray import tune
 from ray.exceptions import RayError
 
 from harness.orchestrate.board import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
 from harness.orchestrate.failures import classify
+from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
-from harness.orchestrate.relay import numbers, relay
+from harness.orchestrate.points import PointSource
+from harness.orchestrate.relay import numbers
 from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
+from harness.orchestrate.tuning import Tuning
+from harness.study import SchedulerName
 
-DRIVER_BYTES = 2**20
-"""What a Tune trial asks for: it only relays, and a CPU for it would be one that a worker lacks."""
-TUNE_ATTEMPTS = 3
 STOP_GRACE_S = 20.0
 """How long running trials have to save their state after the first Ctrl-C."""
 
@@ -43,11 +42,15 @@ def run_sweep(
     workers_per_slot: int = 1,
     cpus_per_worker: int = 1,
     gpus_per_worker: float = 0.0,
+    source: PointSource | None = None,
+    scheduler: SchedulerName = "none",
+    epochs: int = 1,
     on_event: Callable[[Event], None] = lambda event: None,
+    on_end: Callable[[Outcome], None] = lambda outcome: None,
     log_dir: Path | None = None,
     stop_grace_s: float = STOP_GRACE_S,
 ) -> dict[str, Outcome]:
-    """Run every job once and return what became of them, in the given order.
+    """Run every job once, or those that a search draws, and return what became of them, in the given order.
 
     A trial that raises ends as `failed` or `out_of_memory`; one whose worker dies is started again from its own
     checkpoint, at most `MAX_FAILURES` times. The first Ctrl-C asks running trials to save their state and returns
@@ -55,20 +58,24 @@ def run_sweep(
 
     Args:
         cluster: from `connect`.
-        jobs: digests must differ.
+        jobs: digests must differ; none where there is a `source`.
         execute: dotted path of `function(job: dict, reporter) -> dict` (its `state` and `error` become the outcome's).
         num_slots: how many trials run at once; see `cluster.num_slots`.
         slots: `warm` keeps worker groups between trials, `fresh` starts one per trial.
         workers_per_slot: Ray Train workers per trial.
         cpus_per_worker: CPUs, and torch threads, of a worker.
         gpus_per_worker: GPUs of a worker.
+        source: draws the jobs, one whenever a slot is free.
+        scheduler: who ends trials early, by the `loss` that they report per `epoch`.
+        epochs: those of the longest trial.
         on_event: called in this thread.
+        on_end: called in this thread as soon as the end of a job is known.
         log_dir: where tracebacks of failed trials go.
         stop_grace_s: how long trials may take to save their state after the first Ctrl-C.
     """
-    if not jobs:
+    if not jobs and source is None:
         return {}
-    sweep = _Sweep(cluster, jobs, on_event, log_dir, num_slots)
+    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots)
     config = SlotConfig(
         kind=slots,
         board=sweep.name,
@@ -80,37 +87,11 @@ def run_sweep(
         own_cluster=cluster.own,
     )
     with Interrupts() as interrupts, contextlib.suppress(KeyboardInterrupt):
-        sweep.start(config)
+        sweep.start(config, source, scheduler, epochs)
         sweep.listen(interrupts, stop_grace_s)
         sweep.close()
     sweep.settle()
-    return {job.digest: sweep.outcomes[job.digest] for job in jobs if job.digest in sweep.outcomes}
-
-
-class Interrupts:
-    """Counts Ctrl-C (and SIGTERM): the first only leaves a note, so that nothing is torn apart; the second raises."""
-
-    def __init__(self) -> None:
-        """Note nothing yet."""
-        self.asked = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "Interrupts":
-        """Listen to signals; only the main thread of a process can."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+    return {job.digest: sweep.outcomes[job.digest] for job in sweep.jobs if job.digest in sweep.outcomes}
 
 
 class _Sweep:
@@ -119,24 +100,27 @@ class _Sweep:
         cluster: Cluster,
         jobs: Sequence[Job],
         on_event: Callable[[Event], None],
+        on_end: Callable[[Outcome], None],
         log_dir: Path | None,
         num_slots: int,
     ) -> None:
         self.name = f"sweep-{uuid.uuid4().hex[:8]}"
         self.outcomes: dict[str, Outcome] = {}
         self._cluster = cluster
-        self._jobs = jobs
+        self.jobs = list(jobs)
         self._on_event = on_event
+        self._on_end = on_end
         self._log_dir = log_dir
         self._num_slots = num_slots
         self._slots: list[Slot] = []
+        self._added: deque[Job] = deque()
         self._missing = {job.digest for job in jobs}
         self._running: dict[str, float] = {}
         self._up = 0
         # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
         # the first trial its start sooner and the last one no later.
         self._starts_at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
-        self._tune_error: str | None = None
+        self._leaving = threading.Event()
         self._closing = threading.Event()
         payloads = {job.digest: dict(job.payload) for job in jobs}
         actor: Any = ray.remote(BoardActor)
@@ -144,11 +128,29 @@ class _Sweep:
             name=self.name, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
         ).remote(payloads, hand_outs=1 + MAX_FAILURES, slots=num_slots)
 
-    def start(self, config: SlotConfig) -> None:
+    def start(self, config: SlotConfig, source: PointSource | None, scheduler: SchedulerName, epochs: int) -> None:
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
         self._start_slots()
-        self._tune = threading.Thread(target=self._search, name="tune", daemon=True)
+        self._draws = source is not None
+        self._tune = Tuning(
+            self.name,
+            config.storage,
+            self._num_slots,
+            missing=lambda: [job.digest for job in self.jobs if job.digest in self._missing],
+            source=source,
+            submit=self._submit,
+            scheduler=scheduler,
+            epochs=epochs,
+            leaving=self._leaving.is_set,
+        )
         self._tune.start()
+
+    def _submit(self, job: Job) -> None:
+        # Called by Tune's thread; the display hears of the job in the main one, before anything else about it.
+        if job.digest not in self._missing:
+            self._missing.add(job.digest)
+            self._added.append(job)
+            ray.get(self._board.call.remote("add", job.digest, dict(job.payload)))
 
     def _start_slots(self) -> None:
         settled = self._up + sum(slot.error is not None for slot in self._slots)
@@ -158,21 +160,27 @@ class _Sweep:
     def listen(self, interrupts: Interrupts, stop_grace_s: float) -> None:
         """Pass events on until every job has ended, or was given time to end after an interrupt."""
         give_up_at: float | None = None
-        while self._missing and (give_up_at is None or (self._running and time.monotonic() < give_up_at)):
+        while self._more and (give_up_at is None or (self._running and time.monotonic() < give_up_at)):
             if interrupts.asked and give_up_at is None:
                 give_up_at = time.monotonic() + stop_grace_s
+                self._leaving.set()
                 self._on_event(Event(kind="stopping"))
                 ray.get(self._board.call.remote("stop"))
             self._hear(wait_s=0.3)
             self._start_slots()
-            if self._tune_error is not None:
-                self._fail_rest(f"Ray Tune broke: {classify(self._tune_error)[1]}", self._tune_error)
+            if self._tune.error is not None:
+                self._fail_rest(f"Ray Tune broke: {classify(self._tune.error)[1]}", self._tune.error)
             elif not any(slot.alive for slot in self._slots):
                 errors = [slot.error for slot in self._slots if slot.error] or ["every slot ended"]
                 self._fail_rest(classify(errors[0])[1], errors[0])
 
+    @property
+    def _more(self) -> bool:
+        return bool(self._missing) or (self._draws and self._tune.alive)
+
     def close(self) -> None:
         """Send the slots home."""
+        self._leaving.set()
         self._closing.set()
         with contextlib.suppress(RayError):
             ray.get(self._board.close.remote(), timeout=5)
@@ -189,44 +197,19 @@ class _Sweep:
         for digest, started_s in self._running.items():
             seconds = time.monotonic() - started_s
             self.outcomes[digest] = Outcome(digest=digest, state="interrupted", error=error, seconds=seconds)
+            self._on_end(self.outcomes[digest])
 
     def _fail_rest(self, error: str, text: str) -> None:
+        self._leaving.set()
         ray.get(self._board.call.remote("fail_rest", error, text))
 
-    def _search(self) -> None:
-        failure = ""
-        for attempt in range(TUNE_ATTEMPTS):
-            missing = [job.digest for job in self._jobs if job.digest in self._missing]
-            # Tune would start a cluster of its own if the study's were gone.
-            if not missing or self._closing.is_set():
-                return
-            try:
-                self._tuner(missing, attempt).fit()
-                return
-            except Exception as error:  # a memory kill of a relay arrives as a bare RuntimeError (ray-facts finding 3)
-                failure = str(error)
-        self._tune_error = failure
-
-    def _tuner(self, digests: list[str], attempt: int) -> tune.Tuner:
-        return tune.Tuner(
-            tune.with_resources(relay, {"memory": DRIVER_BYTES}),
-            param_space={"board": self.name, "digest": tune.grid_search(digests)},
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=self._num_slots,
-                reuse_actors=True,
-                trial_name_creator=_digest_of_trial,
-                trial_dirname_creator=_digest_of_trial,
-            ),
-            run_config=tune.RunConfig(
-                name=f"{self.name}-tune{attempt}",
-                storage_path=self._cluster.storage,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=1),
-            ),
-        )
-
     def _hear(self, wait_s: float) -> None:
-        for said in ray.get(self._board.events.remote(wait_s)):
+        happened = ray.get(self._board.events.remote(wait_s))
+        while self._added:
+            job = self._added.popleft()
+            self.jobs.append(job)
+            self._on_event(Event(kind="added", digest=job.digest, job=job))
+        for said in happened:
             outcome = said.pop("outcome", None)
             if outcome is not None:
                 log = self._keep(said["digest"], outcome)
@@ -253,6 +236,7 @@ class _Sweep:
             log=log,
             seconds=outcome["seconds"],
         )
+        self._on_end(self.outcomes[digest])
         return log
 
     def _write_log(self, digest: str, text: str | None) -> str | None:
@@ -262,7 +246,3 @@ class _Sweep:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return str(path)
-
-
-def _digest_of_trial(trial: Any) -> str:
-    return trial.config["digest"]

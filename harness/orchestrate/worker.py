@@ -1,5 +1,6 @@
 """What a Ray Train worker runs: trials from the board, one after another, through a function given by its name."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import ray
 import ray.train
+from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
 
 from harness.orchestrate.cluster import NAMESPACE
@@ -30,6 +32,8 @@ class RayReporter:
         self._digest = digest
         self._sent: list[Any] = []
         self._stopped = board.stopped.remote(digest) if rank == 0 else None
+        self.stop_state = "interrupted"
+        """The state of a trial that ended because it was asked to: `stopped_early` if a scheduler did."""
 
     def report(self, metrics: Metrics) -> None:
         """Send metrics without waiting for them to arrive; other ranks than 0 send nothing."""
@@ -44,8 +48,12 @@ class RayReporter:
         """Say whether the trial should save its state and end; with several workers only rank 0 knows."""
         if self._stopped is None:
             return False
+        if not ray.wait([self._stopped], timeout=0)[0]:
+            return False
         # An error means that the board is gone, and with it the study: stopping is right then as well.
-        return bool(ray.wait([self._stopped], timeout=0)[0])
+        with contextlib.suppress(RayError):
+            self.stop_state = ray.get(self._stopped)
+        return True
 
 
 def plain(metrics: Mapping[str, Any]) -> Metrics:

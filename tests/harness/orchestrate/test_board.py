@@ -98,13 +98,35 @@ def test_a_stop_reaches_running_jobs_and_begins_no_other() -> None:
     made = board("a", "b")
     take(made, 0)
     made.stop()
-    assert made.should_stop("a")
+    assert made.should_stop("a") == "interrupted"
     assert made.take(1) is None
     outcome = made.follow("b", 0)[2]
     assert outcome is not None
     assert outcome["state"] == "planned"
     made.worker_died(0, "ActorDiedError: gone")
     assert made.take(0) is None, "a worker that died while stopping is not sent back to work"
+
+
+def test_a_job_that_is_stopped_early_ends_for_good_even_if_the_study_stops_too() -> None:
+    made = board("a", "b")
+    take(made, 0)
+    take(made, 1)
+    made.stop_early("a")
+    made.stop()
+    assert (made.should_stop("a"), made.should_stop("b")) == ("stopped_early", "interrupted")
+
+
+def test_jobs_that_a_search_adds_come_after_all_others_and_only_once() -> None:
+    made = Board({"a": {}}, hand_outs=3, slots=1)
+    made.add("b", {"epochs": 5})
+    made.add("a", {"epochs": 9})
+    for digest in ("b", "a"):
+        made.submit(digest)
+    job = made.take(0)
+    assert job is not None
+    assert (job["digest"], "epochs" in job) == ("a", False)
+    made.end("a", {"state": "finished"})
+    assert take(made, 0) == "b"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60))
@@ -167,4 +189,4 @@ def test_waiting_ends_when_the_board_closes() -> None:
         await actor.close()
         return await asyncio.wait_for(asyncio.gather(*waits), 1)
 
-    assert asyncio.run(play()) == [None, False, True]
+    assert asyncio.run(play()) == [None, False, "interrupted"]

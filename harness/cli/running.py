@@ -1,0 +1,204 @@
+"""From a plan to rows: every listed trial that lacks one, or the points that a search draws.
+
+trial + prediction + row --> answered (done, or too large) or a job --Ray--> row, and a point in the Optuna file
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.cli.plan import Plan, cache_dir
+from harness.cli.terminal import Terminal
+from harness.study import Trial
+from harness.units import format_bytes
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What a run leaves behind."""
+
+    plan: Plan
+    """With the trials that a search drew, if it was one."""
+    rows: Mapping[str, Row]
+    stopped: bool
+    """Whether Ctrl-C ended it."""
+    wanted: int
+    """Trials that were asked for."""
+
+
+def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
+    """Run the listed trials that have no row that counts."""
+    from harness.orchestrate.history import History
+    from harness.orchestrate.run import run_trials
+    from harness.orchestrate.space import Space
+    from harness.trial import TrialJob
+
+    rows = plan.rows()
+    missing = plan.missing(rows)
+    space = Space(plan.grid, plan.options.search)
+    points = {trial.digest: params for params, trial in space.listed()}
+    history = History(plan.folder, space)
+
+    def note(row: Row) -> None:
+        history.note(points[row["digest"]], row, budget_bytes=plan.budget_bytes)
+
+    stopped = False
+    if missing:
+        terminal.note(
+            f"{len(plan.trials)} trials, {len(plan.trials) - len(missing)} done before, {len(missing)} to run"
+        )
+        predicted = predict(plan, missing, terminal)
+        maker = JobMaker(plan, columns, terminal)
+        made = [maker.make(trial, predicted[trial.digest], rows.get(trial.digest)) for trial in missing]
+        jobs = [job for job in made if isinstance(job, TrialJob)]
+        if jobs:
+            stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
+                                 console=terminal.console, quiet=terminal.quiet, on_row=note)  # fmt: skip
+        rows = plan.rows()
+    else:
+        terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
+    for row in rows.values():
+        note(row)
+    return Ran(plan=plan, rows=rows, stopped=stopped, wanted=len(plan.trials))
+
+
+def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
+    """Draw points and run them until there are as many as were asked for."""
+    from harness.orchestrate.history import FILE, History
+    from harness.orchestrate.run import run_points
+    from harness.orchestrate.space import Space
+
+    search = plan.options.search
+    history = History(plan.folder, Space(plan.grid, search))
+    told, stopped = len(history.told), False
+    if told < search.samples:
+        axes = ", ".join(history.space.distributions)
+        terminal.note(f"{search.method} search over {axes}: {told} of {search.samples} points done before")
+        terminal.note(f"watch it with: optuna-dashboard {plan.folder / FILE}")
+        stopped = run_points(
+            history,
+            _consider(plan, columns, terminal),
+            options=JobMaker(plan, columns, terminal).how,
+            budget_bytes=plan.budget_bytes,
+            console=terminal.console,
+            quiet=terminal.quiet,
+            log_dir=plan.folder / "work" / "logs",
+        )
+    else:
+        terminal.note(f"all {search.samples} points are done; --samples N draws more, --fresh begins anew")
+    plan = drawn(plan)
+    return Ran(plan=plan, rows=plan.rows(), stopped=stopped, wanted=search.samples)
+
+
+def drawn(plan: Plan) -> Plan:
+    """Return the plan with the trials that its search has drawn so far; a grid's are all there from the start."""
+    from harness.orchestrate.history import FILE, History
+    from harness.orchestrate.space import Space
+
+    if plan.options.search.method == "grid" or not (plan.folder / FILE).is_file():
+        return plan
+    space = Space(plan.grid, plan.options.search)
+    trials = {
+        trial.digest: trial for point in History(plan.folder, space).told for trial in _trials(space, point.params)
+    }
+    return replace(plan, trials=tuple(trials.values()))
+
+
+def _trials(space: Any, params: Mapping[str, Any]) -> list[Trial]:
+    try:
+        return [space.trial(params)]
+    except ValueError:
+        return []  # the point was drawn and refused: its values do not fit each other
+
+
+def _consider(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Callable[[Trial], Any]:
+    """Return what decides about a drawn trial; it is called in Tune's thread, one trial at a time."""
+    maker = JobMaker(plan, columns, terminal)
+
+    def consider(trial: Trial) -> Any:
+        one = replace(plan, trials=(trial,))
+        rows = one.rows()
+        row = rows.get(trial.digest)
+        if row is not None and not one.missing(rows):
+            return row
+        (prediction,) = predict(one, (trial,), Terminal(json=plan.options.json, quiet=True)).values()
+        return maker.make(trial, prediction, row)
+
+    return consider
+
+
+def predict(plan: Plan, trials: Sequence[Trial], terminal: Terminal) -> dict[str, Any]:
+    """Return the memory prediction of each trial, by digest."""
+    from harness.memory.predict import predict
+
+    with terminal.stage("predicting memory") as progress:
+        configs = [trial.config for trial in trials]
+        predictions = predict(configs, cache_dir() / "predictions", progress, workers=plan.options.workers)
+    return {trial.digest: prediction for trial, prediction in zip(trials, predictions, strict=True)}
+
+
+class JobMaker:
+    """Turns trials into jobs; what cannot fit gets its row at once."""
+
+    def __init__(self, plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> None:
+        """Know the plan, and the columns that the driver alone knows."""
+        self._plan = plan
+        self._columns = columns
+        self._terminal = terminal
+        self._gpu = plan.device.name != "cpu"
+
+    @property
+    def how(self) -> Any:
+        """How the trials run."""
+        from harness.orchestrate.run import SweepOptions
+
+        options = self._plan.options
+        return SweepOptions(
+            slots=options.slots or ("fresh" if self._gpu else "warm"),
+            workers=options.workers,
+            gpus_per_worker=1.0 if self._gpu else 0.0,
+            max_concurrent=options.max_concurrent,
+            address=options.address or os.environ.get("RAY_ADDRESS"),
+            scheduler=options.search.scheduler,
+        )
+
+    def make(self, trial: Trial, prediction: Any, row: Row | None) -> Any:
+        """Return the trial's job, or the row that says that it is too large."""
+        from harness.trial import ended_without_row
+
+        job = self._job(trial, prediction, row)
+        budget = self._plan.budget_bytes
+        if prediction.peak_bytes <= budget:
+            return job
+        reason = f"predicted to need {format_bytes(prediction.peak_bytes)}, more than {format_bytes(budget)}"
+        self._terminal.note(f"{job.name}: too large, {reason}")
+        return ended_without_row(job, "too_large", reason)
+
+    def _job(self, trial: Trial, prediction: Any, row: Row | None) -> Any:
+        from harness.trial import TrialJob
+
+        plan, options, sources = self._plan, self._plan.options, self._plan.sources
+        assert sources is not None
+        return TrialJob(
+            study=plan.study.name,
+            name=plan.name(trial),
+            config=trial.config,
+            attempt=1 + (row["attempt"] if row else 0),
+            results=plan.folder.resolve(),
+            dataset=sources.dataset.resolve(),
+            weights=sources.weights[trial.config.model.backbone.name],
+            device="cuda" if self._gpu else "cpu",
+            threads=1,
+            data_workers=4 if self._gpu else 0,
+            predicted_peak_bytes=prediction.peak_bytes,
+            slot=self.how.slots,
+            cache_bytes=options.cache_size,
+            cache_bytes=options.cache_size,
+            features=options.features.resolve() if options.features else None,
+            class_scores=options.class_scores.resolve() if options.class_scores else None,
+            provenance=self._columns,
+            tables=plan.tables if isinstance(plan.tables, str) else None,
+        )

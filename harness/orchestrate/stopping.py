@@ -1,0 +1,61 @@
+"""Ending trials early: a Tune scheduler judges, the board asks the trial to save its state and end.
+
+Tune itself would tear the trial's relay down and leave the worker with the job. So its verdict is taken and its method
+is not: the trial ends by itself, at its next step, with a row of its own (`stopped_early`) and its checkpoint.
+
+The judge compares training losses of the same epoch. They are comparable between learning rates, adapters, frames and
+pixels, and not between heads, whose losses are sums of different terms.
+"""
+
+from typing import Any
+
+import ray
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from harness.orchestrate.cluster import NAMESPACE
+from harness.study import SchedulerName
+
+REDUCTION = 3
+"""Successive halving keeps one in three."""
+GRACE = 4
+"""No trial ends before this share of its epochs, one in four."""
+MIN_OTHERS = 3
+"""The median rule waits for so many others that have come as far."""
+
+
+def judge(name: SchedulerName, epochs: int) -> TrialScheduler | None:
+    """Return the Tune scheduler of that name for trials of so many epochs."""
+    watched = {"metric": "loss", "mode": "min", "time_attr": "epoch", "grace_period": max(1, epochs // GRACE)}
+    match name:
+        case "none":
+            return None
+        case "asha":
+            return AsyncHyperBandScheduler(**watched, max_t=epochs, reduction_factor=REDUCTION, stop_last_trials=False)
+        case "median":
+            return MedianStoppingRule(**watched, min_samples_required=MIN_OTHERS)
+
+
+class EarlyEnds(FIFOScheduler):
+    """Runs trials in order and has the board end those that the judge would stop."""
+
+    def __init__(self, judge: TrialScheduler, board: str) -> None:
+        """Know who judges, and the board's name."""
+        super().__init__()
+        self._judge = judge
+        self._board = board
+        self._ended: set[str] = set()
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Introduce the trial to the judge."""
+        self._judge.on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Ask the judge; Tune is always told to go on."""
+        if trial.trial_id not in self._ended and {"epoch", "epochs", "loss"} <= result.keys():
+            verdict = self._judge.on_trial_result(tune_controller, trial, result)
+            # After its last epoch a trial is only tested, which is what all the work was for.
+            if verdict == TrialScheduler.STOP and result["epoch"] < result["epochs"]:
+                self._ended.add(trial.trial_id)
+                board: Any = ray.get_actor(self._board, namespace=NAMESPACE)
+                board.call.remote("stop_early", trial.config["digest"])
+        return TrialScheduler.CONTINUE

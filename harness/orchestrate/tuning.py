@@ -1,0 +1,115 @@
+"""The thread that runs Ray Tune, over listed jobs or points that a search draws, and anew if it breaks."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ray import tune
+
+from harness.orchestrate.jobs import Job
+from harness.orchestrate.points import PointSource
+from harness.orchestrate.relay import relay
+from harness.orchestrate.searcher import PointSearcher
+from harness.orchestrate.stopping import EarlyEnds, judge
+from harness.study import SchedulerName
+
+DRIVER_BYTES = 2**20
+"""What a Tune trial asks for: it only relays, and a CPU for it would be one that a worker lacks."""
+ATTEMPTS = 3
+
+
+class Tuning:
+    """Tune in the background; `error` says why it gave up."""
+
+    def __init__(
+        self,
+        board: str,
+        storage: str,
+        num_slots: int,
+        *,
+        missing: Callable[[], Sequence[str]],
+        source: PointSource | None,
+        submit: Callable[[Job], None],
+        scheduler: SchedulerName,
+        epochs: int,
+        leaving: Callable[[], bool],
+    ) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            board: name of the board's actor.
+            storage: folder for Tune's own bookkeeping.
+            num_slots: how many trials run at a time.
+            missing: digests of the listed jobs that have not ended, in order.
+            source: draws points instead.
+            submit: makes a drawn job known to the board.
+            scheduler: who ends trials early.
+            epochs: those of the longest trial.
+            leaving: says that no further trials are wanted.
+        """
+        self.error: str | None = None
+        self._board = board
+        self._storage = storage
+        self._num_slots = num_slots
+        self._missing = missing
+        self._source = source
+        self._submit = submit
+        self._scheduler: SchedulerName = scheduler
+        self._epochs = epochs
+        self._leaving = leaving
+        self._thread = threading.Thread(target=self._run, name="tune", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether trials may still be drawn."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        failure = ""
+        for attempt in range(ATTEMPTS):
+            missing = self._missing()
+            # Tune would start a cluster of its own if the study's were gone.
+            if self._leaving() or not (missing or self._source):
+                return
+            try:
+                self._tuner(missing, attempt).fit()
+                return
+            except Exception as error:  # a memory kill of a relay arrives as a bare RuntimeError (ray-facts finding 3)
+                failure = str(error)
+        self.error = failure
+
+    def _tuner(self, digests: Sequence[str], attempt: int) -> tune.Tuner:
+        listed = {} if self._source else {"digest": tune.grid_search(list(digests))}
+        searcher = PointSearcher(self._source, self._submit, self._leaving) if self._source else None
+        verdict = judge(self._scheduler, self._epochs)
+        return tune.Tuner(
+            tune.with_resources(relay, {"memory": DRIVER_BYTES}),
+            param_space={"board": self._board, **listed},
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1 if searcher else 1,
+                scheduler=EarlyEnds(verdict, self._board) if verdict else None,
+                max_concurrent_trials=self._num_slots,
+                reuse_actors=True,
+                trial_name_creator=_digest_of_trial,
+                trial_dirname_creator=_digest_of_trial,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{self._board}-tune{attempt}",
+                storage_path=self._storage,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+            ),
+        )
+
+
+def _digest_of_trial(trial: Any) -> str:
+    return trial.config["digest"]
