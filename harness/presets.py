@@ -4,7 +4,7 @@ Torch-free. A study is a base from here and its axes; what must change together 
 the backbone, what OpenTAD's configs set for one arm only) is paired with it in plain sight.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from harness.config import (
@@ -74,7 +74,9 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 """What the paper compares AdaTAD with, as config paths that change together; those without a representation see
 snippets, whose stride is the study's."""
 
-Axes = dict[tuple[str, ...], tuple[tuple[Any, ...], ...]]
+Axes = dict[str | tuple[str, ...], Sequence[Any]]
+"""Axes of a `harness.study.Grid`."""
+WHERE = ("model.adapter.placement", "data.window.frames", "data.window.resolution")
 Variant = Literal["paper", "opentad"]
 
 
@@ -125,10 +127,22 @@ def synthetic(values: Mapping[str, Any] | None = None, *, quick: bool = False) -
 
 def backbones(dataset: Published, *names: str | BackboneConfig) -> Axes:
     """Return an axis over backbones, each with the adapters' learning rate published for it on a data set."""
-    chosen = [BACKBONES[name] if isinstance(name, str) else name for name in names]
-    return paired(
-        *({"model.backbone": each, "training.adapter_lr": dataset.adapter_lr(each.name)} for each in chosen),
-    )
+    return paired(*(with_backbone(dataset, name) for name in names))
+
+
+def with_backbone(
+    dataset: Published, name: str | BackboneConfig, where: tuple[str, int, int] | None = None
+) -> dict[str, Any]:
+    """Return a point of an axis: a backbone, its adapters' learning rate published for a data set, and what it sees.
+
+    Args:
+        dataset: A value of `harness.data.datasets`.
+        name: A name of `models.config.BACKBONES`, or a backbone.
+        where: Placement of the adapters, frames per window and resolution, where the axis has these too.
+    """
+    backbone = BACKBONES[name] if isinstance(name, str) else name
+    point = {"model.backbone": backbone, "training.adapter_lr": dataset.adapter_lr(backbone.name)}
+    return point if where is None else {**point, **dict(zip(WHERE, where, strict=True))}
 
 
 def arms(*names: str, snippet_stride: int = 1) -> Axes:

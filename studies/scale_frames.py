@@ -11,6 +11,7 @@ THUMOS14): 68.8, 69.7 and 70.6 average mAP with 768, 1536 and 3072 frames at 160
 
 from harness import presets
 from harness.cli.study import main
+from harness.data.datasets import THUMOS14
 from harness.study import Grid, Study
 
 STUDY = Study(
@@ -28,7 +29,7 @@ STUDY = Study(
             seeds=(0,),
         ),
         "paper": Grid(
-            base=presets.thumos_adatad("videomae-s"),
+            base=presets.paper(THUMOS14, "videomae-s"),
             axes={"data.window.frames": (768, 1536, 3072), "data.window.resolution": (160, 224)},
             seeds=(0,),
         ),
