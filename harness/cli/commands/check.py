@@ -1,4 +1,4 @@
-"""`tadscale check`: whether a file of weights can be used, before hours are spent on it."""
+"""`tadscale check`: whether a file of weights or a data set's folder can be used, before hours are spent on it."""
 
 import argparse
 from dataclasses import asdict
@@ -21,10 +21,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "check",
         allow_abbrev=False,
-        help="say what a file of weights is and whether it can be used",
-        description="Say what a file of weights is, which backbone or detector it fits, what it lacks and which of its "
-        "tensors are left out and why. Exit code 0: it can be used. Files are read as data; one that could run code is "
-        "refused.",
+        help="say what a file of weights or a folder of videos is and whether it can be used",
+        description="With --weights: what a file of weights is, which backbone or detector it fits, what it lacks and "
+        "which of its tensors are left out and why. Files are read as data; one that could run code is refused. With "
+        "--on: what annotations and videos a data set's folder has, which videos are missing or cannot be read, what "
+        "is wrong with the annotations, and which of it matters. Exit code 0: it can be used; 1: it can, but something "
+        "matters; 2: it cannot.",
     )
     parser.add_argument(
         "--weights",
@@ -33,15 +35,43 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="a published or own checkpoint, or a folder in the layout of Hugging Face",
     )
     parser.add_argument("--backbone", metavar="NAME", help="whether it fits this backbone (default: any)")
+    parser.add_argument("--on", metavar="NAME", help="data set to check: thumos14, activitynet, epic_verb, custom, ...")
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="folder with annotations and, if you have them, videos"
+    )
+    parser.add_argument(
+        "--annotations", type=Path, metavar="PATH", help="annotations to check instead of those in --data-root"
+    )
+    parser.add_argument("--every-class", action="store_true", help="count every class, however many there are")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.add_argument("--json", action="store_true", help="the same for programs, on standard output")
     return parser
 
 
 def run(given: argparse.Namespace) -> int:
-    """Check the file; a file that cannot be used ends in a `UserError`."""
+    """Check the file or folder; what cannot be used ends in a `UserError`."""
+    if given.on is not None:
+        return _check_data(given)
     if given.weights is None:
-        raise UserError("check needs --weights FILE, the file of weights to look at")
+        raise UserError("check needs --weights FILE, or --on NAME with --data-root DIR; expected one of them")
     return _check_weights(given.weights, given.backbone, as_json=given.json)
+
+
+def _check_data(given: argparse.Namespace) -> int:
+    from harness.cli.data_check import check_data
+
+    if given.weights is not None:
+        raise UserError("--weights and --on are two checks, expected one of them at a time")
+    if given.data_root is None and given.annotations is None:
+        raise UserError(f"check --on {given.on} needs --data-root DIR or --annotations PATH")
+    return check_data(
+        given.on,
+        given.data_root,
+        given.annotations,
+        every_class=given.every_class,
+        as_json=given.json,
+        quiet=given.quiet,
+    )
 
 
 def _check_weights(path: Path, backbone: str | None, *, as_json: bool) -> int:

@@ -96,6 +96,8 @@ def source_of(path: Path, task: Task = "label") -> Source:
             names = ", ".join(source.name for source in found) or "none"
             raise ValueError(f"{path} has {len(found)} sets of annotations ({names}), expected one")
         return found[0]
+    if not path.exists():
+        raise ValueError(f"there is no annotation file {path}")
     kind = kind_of(path, strict=True)
     found = _joined({kind: [path]}, task) if kind is not None else []
     if found:
