@@ -196,7 +196,6 @@ class JobMaker:
             predicted_peak_bytes=prediction.peak_bytes,
             slot=self.how.slots,
             cache_bytes=options.cache_size,
-            cache_bytes=options.cache_size,
             features=options.features.resolve() if options.features else None,
             class_scores=options.class_scores.resolve() if options.class_scores else None,
             provenance=self._columns,
