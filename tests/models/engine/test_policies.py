@@ -116,6 +116,11 @@ def test_a_policy_changes_neither_output_nor_loss_nor_gradients(how: str, adapte
     assert_same_step(model_of(how, **adapter), engine, batch_of(videos=2, height=16, width=24))
 
 
+@pytest.mark.parametrize("how", ["inside", "outside", "full", "frozen"])
+def test_the_papers_way_computes_the_same(how: str) -> None:
+    assert_same_step(model_of(how), EngineConfig(policy="reference"), batch_of(videos=2, width=24))
+
+
 def test_full_training_with_adapters_keeps_every_gradient() -> None:
     model = replace(model_of("inside", layers=(0, 2)), tuning="full")
     for engine in (EngineConfig(), EngineConfig(every=2, clips=2, positions=2, keep_on="host")):
