@@ -144,12 +144,13 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         cache=cache_here(job.cache_bytes),
     )
     job.work.mkdir(parents=True, exist_ok=True)
-    meter = meter_for(job.device)
+    meter = meter_for(job.device, job.config.engine)
     outcome: Fit | None = None
     state: State
     error: str | None = None
     try:
-        outcome = fit(job.config, places, reporter, meter)
+        with meter:
+            outcome = fit(job.config, places, reporter, meter)
         state = "finished"
     except Interrupted as stop:
         # A scheduler that compares trials ends one for good; a study that is stopped goes on later.
