@@ -31,7 +31,7 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from harness.data.cache_blocks import BLOCK_FRAMES, block_path, is_sound, read_block, write_block
-from harness.data.cache_room import LOCKS, held_bytes, locked, make_room, touch
+from harness.data.cache_room import filling, held_bytes, make_room, touch
 from harness.data.video import READ_TIMEOUT_S
 from harness.data.video_frames import FrameSource
 from harness.data.video_info import UnreadableVideo
@@ -43,6 +43,9 @@ IN_USE_S = 900.0
 
 JPEG_SHARE = 0.25
 """What a JPEG entry is promised, of its raw size; one that needs more stays incomplete."""
+
+JPEG_HEAD_BYTES = 640
+"""Tables and place of one JPEG."""
 
 SMALL_FILES_BYTES = 64
 """An entry's files beside its blocks."""
@@ -104,15 +107,15 @@ class FrameCache:
     def _fill(self, entry: Path, source: FrameSource, timeout_s: float) -> bool:
         """Decode the blocks that are missing; return whether anything was added."""
         try:
-            # A few locks for all entries: two videos that share one are filled one after the other.
-            with locked(self.folder / LOCKS / entry.name[:2], wait=False) as free:
+            with filling(entry) as free:
                 if not free or (entry / _INCOMPLETE).exists():
                     return False
                 missing = [block for block in range(_num_blocks(source)) if not _is_kept(entry, source, block)]
                 room = _needed(source)
                 if not make_room(self.folder, entry, room, max_bytes=self.max_bytes, in_use_s=self.in_use_s):
                     return False
-                for left_over in entry.glob(".*.tmp"):
+                cut = [block_path(entry, block, source.frame_format) for block in missing]
+                for left_over in (*entry.glob(".*.tmp"), *cut):
                     left_over.unlink(missing_ok=True)
                 self._decode(entry, source, missing, room, timeout_s)
                 return True
@@ -152,7 +155,7 @@ def cache_here(max_bytes: int) -> FrameCache | None:
 
 def _needed(source: FrameSource) -> int:
     raw = source.info.num_frames * math.prod(source.shape)
-    return raw if source.frame_format == "raw" else int(raw * JPEG_SHARE)
+    return raw if source.frame_format == "raw" else int(raw * JPEG_SHARE) + JPEG_HEAD_BYTES * source.info.num_frames
 
 
 def _num_blocks(source: FrameSource) -> int:

@@ -6,8 +6,9 @@ known without looking at every block. Room is made under one lock for the whole 
     sum of the others + needed <= limit    yes: the entry is promised its bytes
                                            no:  the entries used longest ago go, if that is enough
 
-An entry that was used within the last `in_use_s` stays: where a data set is larger than the cache, every epoch would
-otherwise throw out what the next one starts with, and fill all of it again. The newcomer is turned away instead.
+An entry that is being filled, or was used within the last `in_use_s`, stays: where a data set is larger than the cache,
+every epoch would otherwise throw out what the next one starts with, and fill all of it again. The newcomer is turned
+away instead.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from harness.atomic import whole_file
@@ -35,7 +36,7 @@ def make_room(folder: Path, entry: Path, needed: int, *, max_bytes: int, in_use_
 
     What the entry was promised before is not counted twice.
     """
-    with locked(folder / LOCKS / "room"):
+    with locked(folder / LOCKS / "room"), ExitStack() as held:
         _sweep(folder)
         others = {path: entry_bytes(path) for path in entries(folder) if path != entry}
         excess = sum(others.values()) + needed - max_bytes
@@ -43,7 +44,7 @@ def make_room(folder: Path, entry: Path, needed: int, *, max_bytes: int, in_use_
         for path in sorted(others, key=last_used):
             if excess <= 0:
                 break
-            if time.time() - last_used(path) >= in_use_s:
+            if time.time() - last_used(path) >= in_use_s and held.enter_context(filling(path)):
                 victims.append(path)
                 excess -= others[path]
         freed = sum(others[path] for path in victims)
@@ -51,6 +52,7 @@ def make_room(folder: Path, entry: Path, needed: int, *, max_bytes: int, in_use_
             return False
         for path in victims:
             _remove(path)
+        entry.mkdir(exist_ok=True)
         touch(entry)
         with whole_file(entry / PROMISE) as temporary:
             temporary.write_text(str(needed))
@@ -82,8 +84,7 @@ def held_bytes(entry: Path) -> int:
 
 
 def touch(entry: Path) -> None:
-    """Note that an entry is in use."""
-    entry.mkdir(parents=True, exist_ok=True)
+    """Note that an entry is in use; OSError if it was thrown out."""
     (entry / USED).touch()
 
 
@@ -93,6 +94,14 @@ def last_used(entry: Path) -> float:
         return (entry / USED).stat().st_mtime
     except OSError:
         return 0.0
+
+
+def filling(entry: Path) -> AbstractContextManager[bool]:
+    """Hold the right to fill an entry, or to throw it out; give False if somebody else has it.
+
+    A few locks serve all entries: two that share one wait for each other, now and then in vain.
+    """
+    return locked(entry.parent / LOCKS / entry.name[:2], wait=False)
 
 
 @contextmanager

@@ -6,22 +6,24 @@ Quality 95 with halved chroma, which the videos themselves have too. On the four
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
-import torch
-from einops import rearrange
 from jaxtyping import UInt8
 from numpy import ndarray
+from PIL import Image
 
 QUALITY = 95
 
 
 def to_jpeg(frames: UInt8[ndarray, "frames height width 3"]) -> list[bytes]:
     """Encode every frame on its own."""
-    from torchvision.io import encode_jpeg
-
-    planes = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "f h w c -> f c h w").contiguous()
-    return [code.numpy().tobytes() for code in encode_jpeg(list(planes), quality=QUALITY)]
+    pictures = []
+    for frame in frames:
+        with BytesIO() as file:
+            Image.fromarray(np.ascontiguousarray(frame)).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0")
+            pictures.append(file.getvalue())
+    return pictures
 
 
 def from_jpeg(pictures: Sequence[bytes]) -> UInt8[ndarray, "frames height width 3"]:
@@ -30,13 +32,10 @@ def from_jpeg(pictures: Sequence[bytes]) -> UInt8[ndarray, "frames height width 
     Raises:
         ValueError: the bytes are no picture.
     """
-    from torchvision.io import decode_jpeg
-
     try:
-        planes = decode_jpeg([torch.frombuffer(bytearray(picture), dtype=torch.uint8) for picture in pictures])
-    except RuntimeError as error:
+        return np.stack([np.asarray(Image.open(BytesIO(picture), formats=["JPEG"])) for picture in pictures])
+    except OSError as error:
         raise ValueError(f"a stored frame is no JPEG: {error}") from None
-    return rearrange(torch.stack([*planes]), "f c h w -> f h w c").contiguous().numpy()
 
 
 def through_jpeg(frames: UInt8[ndarray, "frames height width 3"]) -> UInt8[ndarray, "frames height width 3"]:
