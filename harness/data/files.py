@@ -5,6 +5,7 @@ Whatever is wrong with a file is one `ValueError` that names it and, where there
 
 import csv
 import gzip
+import io
 import json
 import math
 import zlib
@@ -63,7 +64,8 @@ def read_rows(path: Path, columns: Sequence[str], what: str) -> Iterator[tuple[s
     Raises:
         ValueError: a column is missing, or a row has another number of values than the header.
     """
-    rows = csv.reader(read_text(path, what).splitlines())
+    # Not strict, a quote that is never closed would swallow the rest of the file in silence.
+    rows = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         missing = [name for name in columns if name not in header]

@@ -12,7 +12,7 @@ from harness.data.formats import source_of, sources_in
 from harness.data.listing import Listing
 from harness.data.opening import with_subsets
 
-# Subset: videos, with actions, instances, classes, Ambiguous (../shared/data/README.md, "Counts" and "Annotation files").
+# Subset: videos, with actions, instances, classes, Ambiguous; ../shared/data/README.md under "Counts" and its tables.
 THUMOS14_TEXTS = {"validation": (200, 200, 3007, 20, 89), "test": (213, 212, 3358, 20, 99)}
 ACTIVITYNET = {
     "training": (10024, 10024, 15410, 200, 0),
