@@ -15,6 +15,7 @@ from harness.cli.study import main
 from harness.data.datasets import SYNTHETIC, THUMOS14
 from harness.study import Grid, Study
 
+point = presets.with_backbone
 INPUTS = (("inside", 768, 160), ("outside", 768, 160), ("outside", 768, 224))
 LARGE = (("inside", 1536, 224), ("outside", 1536, 224))
 POINTS = (*(("videomae-l", where) for where in INPUTS), *(("videomae-g", where) for where in (*INPUTS, *LARGE)))
@@ -36,23 +37,20 @@ STUDY = Study(
         "tiny": Grid(
             base=presets.synthetic(),
             axes=presets.paired(
-                *(
-                    presets.with_backbone(SYNTHETIC, SIZES[name], (at, TINY[n], TINY[side]))
-                    for name, (at, n, side) in POINTS
-                )
+                *(point(SYNTHETIC, SIZES[b], (at, TINY[n], TINY[side])) for b, (at, n, side) in POINTS)
             ),
             seeds=(0, 1, 2),
         ),
         "paper": Grid(
             base=presets.paper(THUMOS14),
-            axes=presets.paired(*(presets.with_backbone(THUMOS14, name, where) for name, where in POINTS)),
+            axes=presets.paired(*(point(THUMOS14, name, where) for name, where in POINTS)),
         ),
         "opentad": Grid(
             base=presets.paper(THUMOS14, "videomae-g", "opentad"),
             axes=presets.paired(
                 *(
-                    {**presets.with_backbone(THUMOS14, "videomae-g", at), **dict(zip(SET, values, strict=True))}
-                    for at, values in ZOO.items()
+                    {**point(THUMOS14, "videomae-g", at), **dict(zip(SET, sets, strict=True))}
+                    for at, sets in ZOO.items()
                 )
             ),
         ),
