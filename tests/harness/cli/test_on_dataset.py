@@ -13,7 +13,7 @@ from harness.cli.terminal import Terminal
 from harness.config import TrialConfig, flatten, with_values
 from harness.data.datasets import DATASETS
 from harness.study import Grid, Study
-from models.config import TriDetConfig
+from models.config import VIDEOMAE, TriDetConfig
 
 PAPER = with_values(presets.thumos_adatad("videomae-l"), DATASETS["thumos14"].facts())
 
@@ -93,6 +93,21 @@ def test_a_studys_paper_base_becomes_the_released_setting() -> None:
     assert (new.detection.nms_sigma, new.detection.nms_min_score, new.model.head.input_dropout) == (0.5, 0.001, 0.2)
     assert moved(frozen, "thumos14") == frozen
     assert moved(PAPER, "ego4d", "opentad").data.window.features == 1800
+
+
+def test_an_axis_over_backbones_has_the_rates_of_the_data_set_and_keeps_its_own() -> None:
+    sizes = [VIDEOMAE[f"videomae-{size}"] for size in "slg"]
+    points = tuple(zip(sizes, (2e-4, 1e-4, 7e-3), strict=True))
+    axis = ("model.backbone", "training.adapter_lr")
+    grid = on_dataset(Grid(base=PAPER, axes={axis: points}), DATASETS["charades"])
+    assert grid.axes[axis] == tuple(zip(sizes, (4e-4, 2e-4, 7e-3), strict=True))
+
+
+def test_adapters_sit_where_the_released_config_has_them() -> None:
+    assert moved(PAPER, "ego4d", "opentad").model.adapter.last_layers == 12
+    assert moved(PAPER, "ego4d", "paper").model.adapter.last_layers is None
+    beside = with_values(PAPER, {"model.adapter.placement": "outside"})
+    assert moved(beside, "ego4d", "opentad").model.adapter.last_layers is None
 
 
 STUDY = Study(
