@@ -59,7 +59,7 @@ class WindowRef:
     video_id: str
     start_frame: int
     num_valid_cells: int
-    cell: int
+    cell: float
     """Decoded frames per feature cell."""
 
 
@@ -187,7 +187,9 @@ def train_loader(
     """
     if batch_size % world_size:
         raise ValueError(f"training.batch_size is {batch_size}, expected a multiple of the {world_size} workers")
-    videos = tuple(video for video in dataset.subset(config.train_subset) if video.actions)
+    videos = tuple(
+        video for video in _without_short(dataset.subset(config.train_subset), config.shortest_share) if video.actions
+    )
     total = len(videos) * repeat
     if total < batch_size:
         raise ValueError(
@@ -483,6 +485,21 @@ class _TestWindows(TorchDataset[_Loaded]):
         return centre_view(frames, window.resolution)
 
 
+def _without_short(videos: Sequence[Video], share: float) -> tuple[Video, ...]:
+    """Return the videos without actions of at most this share of them (`data.shortest_share`)."""
+    if not share:
+        return tuple(videos)
+    return tuple(
+        replace(
+            video,
+            actions=tuple(
+                action for action in video.actions if (action.end_s - action.start_s) / video.info.duration_s > share
+            ),
+        )
+        for video in videos
+    )
+
+
 def _targets(video: Video, classes: tuple[str, ...]) -> tuple[Float[ndarray, "n 2"], Any]:
     """Return a video's actions as segments in frames, and class numbers."""
     seconds = np.array([(action.start_s, action.end_s) for action in video.actions], dtype=np.float64).reshape(-1, 2)
@@ -508,7 +525,10 @@ def _read(
 def _read_features(
     features: FeatureStore, video: Video, stretch: Stretch, window: WindowConfig
 ) -> Float[Tensor, "c t"]:
-    cells = features.read(video.video_id, stretch.start_frame // window.cell, window.features)
+    if window.mode == "resize":
+        cells = features.read_whole(video.video_id, window.features)
+    else:
+        cells = features.read(video.video_id, stretch.start_frame // window.cell, window.features)
     return torch.from_numpy(cells).T.contiguous()
 
 
@@ -539,7 +559,7 @@ def _reference(video: Video, stretch: Stretch, window: WindowConfig) -> WindowRe
         video_id=video.video_id,
         start_frame=stretch.start_frame,
         num_valid_cells=stretch.num_cells(window),
-        cell=window.cell,
+        cell=stretch.cell(window),
     )
 
 

@@ -6,6 +6,9 @@
     cells          cell k covers start + k*cell ... start + (k+1)*cell - 1   `features` of them; past the end: masked
 
 A grid coordinate is (frame - start) / cell, a fraction: nothing is rounded on the way from seconds to the grid.
+
+Where the window is the whole video (`data.window.mode` resize), the frames are spread evenly over it, whatever its
+length, a cell is a `features`-th of it, and nothing is padded, masked, cut or drawn.
 """
 
 import math
@@ -27,15 +30,23 @@ class Stretch:
 
     start_frame: int
     num_frames: int
-    """At most the window's span; less only for short videos."""
+    """At most the window's span; less only for short videos. In `resize` mode the whole video."""
+
+    def cell(self, window: WindowConfig) -> float:
+        """Return decoded frames per feature cell; a fraction in `resize` mode."""
+        return self.num_frames / window.features if window.mode == "resize" else float(window.cell)
 
     def num_cells(self, window: WindowConfig) -> int:
         """Return how many feature cells show video; the last one may be partly past the end."""
-        return math.ceil(self.num_frames / window.cell)
+        return window.features if window.mode == "resize" else math.ceil(self.num_frames / window.cell)
 
 
 def frame_indices(stretch: Stretch, window: WindowConfig) -> Int[ndarray, " frames"]:
     """Return the frames that the backbone sees; a short stretch is padded by repeating its last frame."""
+    if window.mode == "resize":
+        middles = (np.arange(window.frames) + 0.5) * stretch.num_frames / window.frames - 0.5
+        # Half to even, as OpenTAD's NumPy rounds.
+        return stretch.start_frame + np.rint(np.clip(middles, 0, stretch.num_frames - 1)).astype(np.int64)
     indices = stretch.start_frame + window.stride * np.arange(window.frames)
     return np.minimum(indices, stretch.start_frame + stretch.num_frames - 1)
 
@@ -48,6 +59,8 @@ def cell_mask(stretch: Stretch, window: WindowConfig) -> Bool[ndarray, " feature
 def sliding_windows(num_frames: int, window: WindowConfig, overlap: float) -> tuple[Stretch, ...]:
     """Cover a whole video; the last window is moved back to end with the video.
 
+    In `resize` mode one window is all of it.
+
     Args:
         num_frames: Frames of the video.
         window: The window.
@@ -56,7 +69,7 @@ def sliding_windows(num_frames: int, window: WindowConfig, overlap: float) -> tu
     if not 0 <= overlap < 1:
         raise ValueError(f"data.test_overlap is {overlap}, expected 0 <= test_overlap < 1")
     span = window.span
-    if num_frames <= span:
+    if window.mode == "resize" or num_frames <= span:
         return (Stretch(start_frame=0, num_frames=num_frames),)
     step = max(1, int(span * (1 - overlap)))
     starts = [*range(0, num_frames - span, step), num_frames - span]
@@ -65,6 +78,8 @@ def sliding_windows(num_frames: int, window: WindowConfig, overlap: float) -> tu
 
 def consecutive_stretches(num_frames: int, window: WindowConfig) -> tuple[Stretch, ...]:
     """Cut a whole video into windows that touch and do not overlap; the last one may be short."""
+    if window.mode == "resize":
+        return (Stretch(start_frame=0, num_frames=num_frames),)
     return tuple(
         Stretch(start_frame=start, num_frames=min(window.span, num_frames - start))
         for start in range(0, num_frames, window.span)
@@ -73,6 +88,8 @@ def consecutive_stretches(num_frames: int, window: WindowConfig) -> tuple[Stretc
 
 def on_cells(stretch: Stretch, window: WindowConfig) -> Stretch:
     """Return the stretch moved back to where one of the whole video's feature cells begins."""
+    if window.mode == "resize":
+        return stretch
     return Stretch(start_frame=stretch.start_frame // window.cell * window.cell, num_frames=stretch.num_frames)
 
 
@@ -89,7 +106,7 @@ def random_truncation(
 
     A video longer than the window's span gives a stretch of that span at any place. A shorter one is cut to a random
     length between `min_crop` and all of it. Draws count decoded frames, so that configs that differ in `frames` or
-    `resolution` see the same stretches.
+    `resolution` see the same stretches. In `resize` mode it is the whole video, with all its actions.
 
     Args:
         num_frames: Frames of the video.
@@ -103,6 +120,8 @@ def random_truncation(
         The stretch, and which actions are inside.
     """
     draws = generator.random((TRIES, 2))
+    if window.mode == "resize":
+        return Stretch(start_frame=0, num_frames=num_frames), np.arange(len(segments))
     if num_frames > window.span:
         lengths = np.full(TRIES, window.span)
     else:
@@ -132,4 +151,4 @@ def to_grid(
 ) -> Float[ndarray, "actions 2"]:
     """Return segments in grid coordinates of a window, cut to what it shows."""
     start = stretch.start_frame
-    return (np.clip(segments, start, start + stretch.num_frames) - start) / window.cell
+    return (np.clip(segments, start, start + stretch.num_frames) - start) / stretch.cell(window)

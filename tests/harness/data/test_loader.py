@@ -297,3 +297,54 @@ def test_frames_are_reduced_to_the_papers_size_before_the_crop() -> None:
     assert (reading_side(160), reading_side(224)) == (182, 256)
     assert all(reading_side(side) >= side for side in range(1, 400))
     assert math.isclose(reading_side(192), 220, abs_tol=1)
+
+
+WHOLE = WindowConfig(mode="resize", frames=32, span=0, features=16, resolution=16)
+
+
+def test_whole_videos_train_and_test_with_targets_that_return_to_seconds(
+    dataset: Dataset, data_config: DataConfig
+) -> None:
+    config = replace(data_config, window=WHOLE)
+    batches = [
+        *train_loader(dataset, config, batch_size=2, seed=0, epoch=0),
+        *test_loader(dataset, config, batch_size=2),
+    ]
+    windows = [window for batch in batches for window in batch.windows]
+    assert sorted(window.video_id for window in windows) == sorted(video.video_id for video in dataset.videos)
+    for batch in batches:
+        assert batch.mask.all()
+        for row, window in enumerate(batch.windows):
+            video = next(video for video in dataset.videos if video.video_id == window.video_id)
+            assert window.cell == video.info.num_frames / 16
+            kept = batch.segments[row][batch.labels[row] >= 0].numpy()
+            truth = [(action.start_s, action.end_s) for action in video.actions]
+            np.testing.assert_allclose(kept, np.array(truth) / video.info.duration_s * 16, rtol=1e-5)
+            np.testing.assert_allclose(cells_to_seconds(video, window, kept), truth, atol=1e-5)
+
+
+def test_actions_of_a_small_share_of_the_video_are_not_trained_on_but_tested(
+    dataset: Dataset, data_config: DataConfig
+) -> None:
+    short = replace(dataset.videos[0].actions[0], end_s=dataset.videos[0].actions[0].start_s + 0.05)
+    videos = tuple(replace(video, actions=(*video.actions, short)) for video in dataset.videos)
+    config = replace(data_config, window=WHOLE, shortest_share=0.1)
+    with_short = replace(dataset, videos=videos)
+    for batch in train_loader(with_short, config, batch_size=2, seed=0, epoch=0):
+        assert ((batch.labels >= 0).sum(dim=1) == 2).all()
+    for batch in test_loader(with_short, config, batch_size=2):
+        assert ((batch.labels >= 0).sum(dim=1) == 3).all()
+
+
+@given(num_frames=st.integers(2, 5000), fps=st.floats(1, 120), features=st.integers(1, 400), data=st.data())
+def test_seconds_to_whole_video_cells_and_back_are_within_half_a_cell(
+    num_frames: int, fps: float, features: int, data: st.DataObject
+) -> None:
+    info = VideoInfo(num_frames=num_frames, fps=fps, duration_s=num_frames / fps, width=8, height=8)
+    window = replace(WHOLE, features=features)
+    stretch = Stretch(start_frame=0, num_frames=num_frames)
+    seconds = np.array([[data.draw(st.floats(0, 1)), data.draw(st.floats(0, 1))]]) * info.duration_s
+    grid = np.rint(to_grid(info.frames_at(seconds), stretch, window))
+    reference = WindowRef(video_id="v", start_frame=0, num_valid_cells=features, cell=stretch.cell(window))
+    back = cells_to_seconds(video_of(info), reference, grid)
+    assert (np.abs(back - seconds) <= 0.5 * info.duration_s / features + 1e-6).all()

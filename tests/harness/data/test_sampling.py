@@ -144,3 +144,79 @@ def test_grid_coordinates_return_to_the_same_frames(num_frames: int, window: Win
         inside = kept_share(segments, stretch.start_frame, stretch.num_frames) >= 1
         back = stretch.start_frame + grid * window.cell
         np.testing.assert_allclose(back[inside], segments[inside], atol=1e-9)
+
+
+whole = st.builds(
+    lambda frames, features: WindowConfig(mode="resize", frames=frames, span=0, features=features, resolution=8),
+    st.integers(1, 200),
+    st.integers(1, 100),
+)
+
+
+@given(num_frames=lengths, window=whole, overlap=st.floats(0, 0.95))
+def test_a_window_that_is_the_whole_video_shows_all_of_it_evenly(
+    num_frames: int, window: WindowConfig, overlap: float
+) -> None:
+    (stretch,) = sliding_windows(num_frames, window, overlap)
+    assert stretch == Stretch(start_frame=0, num_frames=num_frames)
+    indices = frame_indices(stretch, window)
+    # The slow, obvious version: Python's round is half to even too.
+    middles = [(i + 0.5) * num_frames / window.frames - 0.5 for i in range(window.frames)]
+    assert indices.tolist() == [round(min(max(middle, 0), num_frames - 1)) for middle in middles]
+    assert (np.diff(indices) >= 0).all()
+    # Symmetric up to halves, which round to even from both sides.
+    assert (np.abs(num_frames - 1 - indices[::-1] - indices) <= 1).all()
+    assert np.diff(indices).max(initial=0) <= np.ceil(num_frames / window.frames)
+    assert cell_mask(stretch, window).all()
+
+
+@given(num_frames=lengths, window=whole, seed=st.integers(0, 9), data=st.data())
+def test_training_on_whole_videos_keeps_every_action_at_its_share_of_the_video(
+    num_frames: int, window: WindowConfig, seed: int, data: st.DataObject
+) -> None:
+    segments = data.draw(segments_of(num_frames))
+    stretch, inside = random_truncation(
+        num_frames, segments, window, min_kept=0.75, min_crop=0.9, generator=np.random.default_rng(seed)
+    )
+    assert inside.tolist() == list(range(len(segments)))
+    np.testing.assert_allclose(
+        to_grid(segments, stretch, window), segments / num_frames * window.features, rtol=1e-12, atol=1e-9
+    )
+
+
+@given(num_frames=lengths, window=windows, overlap=st.floats(0, 0.95))
+def test_cells_of_all_windows_show_every_frame_once_overlaps_are_merged(
+    num_frames: int, window: WindowConfig, overlap: float
+) -> None:
+    shown: set[int] = set()
+    for stretch in sliding_windows(num_frames, window, overlap):
+        cells = np.flatnonzero(cell_mask(stretch, window))
+        for cell in cells.tolist():
+            first = stretch.start_frame + cell * window.cell
+            shown.update(range(first, min(first + window.cell, stretch.start_frame + stretch.num_frames)))
+    assert shown == set(range(num_frames))
+
+
+@given(num_frames=st.integers(1, 300), seed=st.integers(0, 99))
+def test_a_short_video_is_cut_to_nine_tenths_or_more_and_padded_with_its_last_frame(num_frames: int, seed: int) -> None:
+    window = WindowConfig(frames=75, span=300, features=75, resolution=8)
+    everywhere = np.array([[0.0, float(num_frames)]])
+    stretch, _ = random_truncation(
+        num_frames, everywhere, window, min_kept=0.75, min_crop=0.9, generator=np.random.default_rng(seed)
+    )
+    assert max(round(0.9 * num_frames), 1) <= stretch.num_frames <= num_frames
+    indices = frame_indices(stretch, window)
+    valid = -(-stretch.num_frames // window.stride)
+    last = stretch.start_frame + stretch.num_frames - 1
+    assert indices[:valid].tolist() == list(range(stretch.start_frame, last + 1, window.stride))
+    assert (indices[valid:] == last).all()
+    assert cell_mask(stretch, window).sum() == valid
+
+
+@pytest.mark.parametrize(("min_kept", "expected"), [(0.75, []), (0.5, [0]), (0.3, [0, 1])])
+def test_each_data_sets_threshold_keeps_what_it_says(min_kept: float, expected: list[int]) -> None:
+    """THUMOS14 0.75, Charades 0.5, EPIC-Kitchens and Ego4D 0.3 (adatad-facts 6.3)."""
+    # A window 0-99: 60 % of the first action is in it, 40 % of the second.
+    shares = kept_share(np.array([[88.0, 108.0], [92.0, 112.0]]), 0, 100)
+    np.testing.assert_allclose(shares, [0.6, 0.4])
+    assert np.flatnonzero(shares >= min_kept).tolist() == expected
