@@ -83,7 +83,9 @@ def with_subsets(listing: Listing, spec: DatasetSpec, subsets: tuple[str, str]) 
     """Return the listing with its subsets called as the config calls them; None if it has not both of them."""
     for pair in (subsets, *spec.subset_names):
         if all(name in listing.subsets for name in pair):
-            return listing.renamed(dict(zip(pair, subsets, strict=True)))
+            # Another subset that has one of the config's names already must not be taken for it.
+            others = {name: f"other {name}" for name in subsets if name not in pair}
+            return listing.renamed({**others, **dict(zip(pair, subsets, strict=True))})
     return None
 
 
