@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from harness.cli.dataset import on_dataset
+from harness.cli.offline import features_identity, on_features
 from harness.cli.options import Options, UserError, below, override_grid
 from harness.cli.terminal import Terminal
 from harness.cli.weights import file_identity, weights_file
@@ -22,7 +23,7 @@ from harness.memory.devices import Device, find_device
 from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
 from harness.tables.query import latest, load
 from harness.tables.storage import place_of
-from models.config import BackboneConfig
+from models.config import BackboneConfig, OfflineConfig
 
 if TYPE_CHECKING:
     from harness.data.index import Dataset
@@ -109,6 +110,7 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     variant = "opentad" if options.preset == "opentad" else "paper"
     scored = options.class_scores is not None
     grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant, external=scored)
+    grid = on_features(grid, options.features)
     grid = override_grid(grid, options.overrides, options.seeds)
     grid.trials()  # fails here, before any data is made, if the values do not fit
     device = find_device(options.device)
@@ -131,7 +133,7 @@ def _synthetic(
     root = options.data_root or cache_dir() / "synthetic"
     with terminal.stage("synthetic videos") as progress:
         videos = ensure_synthetic(root, spec, progress)
-    dataset, index = _open("synthetic", videos, grid.base, folder, terminal)
+    dataset, index = _open("synthetic", videos, grid.base, folder, terminal, options.features)
     return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
 
 
@@ -140,7 +142,7 @@ def _given(
 ) -> tuple[Grid, Sources | None]:
     if not options.data_root:
         return _with_identities(grid, options), None
-    dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal)
+    dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal, options.features)
     grid = _with(grid, {"data.fingerprint": dataset.fingerprint, "data.num_classes": len(dataset.classes)})
     grid = _with_identities(grid, options)
     if options.class_scores is not None:
@@ -150,21 +152,26 @@ def _given(
     return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
 
 
-def _open(name: str, root: Path, base: TrialConfig, folder: Path, terminal: Terminal) -> "tuple[Dataset, Path]":
-    """Check every annotation and video once; return the data set and the index that the workers read."""
+def _open(
+    name: str, root: Path, base: TrialConfig, folder: Path, terminal: Terminal, features: Path | None
+) -> "tuple[Dataset, Path]":
+    """Check every annotation and video (or file of features) once; return the data set and the workers' index of it."""
+    from harness.data.given_features import GivenFeatures
     from harness.data.index import prepare_dataset, save_index
+    from harness.data.offline import prepare_offline
 
-    with terminal.stage("checking videos") as progress:
-        dataset = prepare_dataset(
-            name,
-            root,
-            cache_dir() / "indices",
-            progress,
-            train_subset=base.data.train_subset,
-            test_subset=base.data.test_subset,
-            blocked=base.data.blocked,
-            max_unreadable=base.data.max_unreadable,
-        )
+    which: dict[str, Any] = {
+        "train_subset": base.data.train_subset,
+        "test_subset": base.data.test_subset,
+        "blocked": base.data.blocked,
+        "max_unreadable": base.data.max_unreadable,
+    }
+    if features is not None:
+        given = GivenFeatures.open(features, base.model.backbone.channels)
+        dataset = prepare_offline(name, root, given, base.data.window, **which)
+    else:
+        with terminal.stage("checking videos") as progress:
+            dataset = prepare_dataset(name, root, cache_dir() / "indices", progress, **which)
     index = folder / f"dataset-{dataset.fingerprint[:16]}.json"
     save_index(dataset, index)
     return dataset, index
@@ -221,6 +228,8 @@ def _paired(axis: Axis, values: Sequence[Any], identities: Mapping[str, str]) ->
 
 def _identity(backbone: BackboneConfig, options: Options) -> str:
     """Return the identity of a backbone's weights: the file's digest or the recipe's; empty where none is known yet."""
+    if isinstance(backbone, OfflineConfig):
+        return features_identity(backbone, options.features)
     if options.weights is not None:
         # A dry run plans for weights that may lie on another machine.
         return file_identity(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
@@ -246,7 +255,9 @@ def _recipe(options: Options) -> "Recipe":
 def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path | None]:
     found: dict[str, Path | None] = {}
     for backbone in backbones(grid):
-        if options.weights is not None:
+        if isinstance(backbone, OfflineConfig):
+            found[backbone.name] = None
+        elif options.weights is not None:
             found[backbone.name] = weights_file(options.weights, backbone.name)
         elif backbone.name.endswith("-tiny"):
             from harness.training.pretrain import ensure_pretrained

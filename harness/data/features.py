@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from harness.atomic import whole_file
 from harness.config import TrialConfig, digest_of, flatten
+from harness.data.video_info import UnreadableVideo
 
 DECISIVE = ("data.fingerprint", "data.window.", "model.backbone.", "model.weights", "model.representation.")
 """Config paths that decide a video's features; besides the precision they are computed in."""
@@ -46,13 +47,43 @@ class FeatureStore:
         with whole_file(self.path(video_id)) as temporary, temporary.open("wb") as file:
             np.save(file, features)
 
+    def stored(self, video_id: str) -> Float[ndarray, "cells channels"]:
+        """Return a video's features; what is not looked at is not read."""
+        return np.load(self.path(video_id), mmap_mode="r")
+
     def read(self, video_id: str, first: int, count: int) -> Float[ndarray, "count channels"]:
-        """Return `count` cells from cell `first` on; past the video's end they are zero."""
-        stored = np.load(self.path(video_id), mmap_mode="r")
+        """Return `count` cells from cell `first` on; past the video's end they are zero.
+
+        Raises:
+            UnreadableVideo: the features are not numbers, or not there any more.
+        """
+        stored = self.stored(video_id)
         found = stored[first : first + count]
         cells = np.zeros((count, stored.shape[1]), dtype=np.float32)
         cells[: len(found)] = found
-        return cells
+        return _finite(cells)
+
+    def read_whole(self, video_id: str, count: int) -> Float[ndarray, "count channels"]:
+        """Return the features of a whole video brought to `count` cells.
+
+        Linear between the middles of cells, which at the ends are those of the first and the last (torch's `linear`
+        without `align_corners`).
+
+        Raises:
+            UnreadableVideo: as for `read`.
+        """
+        stored = np.asarray(self.stored(video_id), dtype=np.float32)
+        place = np.clip((np.arange(count) + 0.5) * len(stored) / count - 0.5, 0, len(stored) - 1)
+        before = np.floor(place).astype(np.int64)
+        after = np.minimum(before + 1, len(stored) - 1)
+        share = (place - before)[:, None].astype(np.float32)
+        return _finite(stored[before] * (1 - share) + stored[after] * share)
+
+
+def _finite(cells: Float[ndarray, "count channels"]) -> Float[ndarray, "count channels"]:
+    if not np.isfinite(cells).all():
+        raise UnreadableVideo("its features hold values that are not numbers")
+    return cells
 
 
 def _decisive(flat: Mapping[str, Any]) -> dict[str, Any]:
