@@ -14,6 +14,7 @@ from typing import Any
 from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.export import Cell, Column, Table
 from harness.analysis.names import short_names, value_name
+from harness.analysis.paper.law import law_table
 from harness.analysis.paper.lookup import tables_of
 from harness.analysis.paper.places import Places, places
 from harness.analysis.paper.rows import DATA, Measure, PaperTable, Published, is_at, value_at
@@ -24,6 +25,7 @@ from harness.units import GIB
 Row = Mapping[str, Any]
 Key = tuple[Any, ...]
 """Values of the paths that make the rows, then of the one that makes the groups of columns."""
+LAW_STUDY = "scale_law"
 HEADS: Mapping[Measure, str] = {"map": "mAP %", "memory": "", "params": "M trained"}
 
 
@@ -43,7 +45,9 @@ class _Content:
 
 
 def study_tables(study: str, rows: Sequence[Row]) -> list[Table]:
-    """Return the paper's tables that a study repeats, filled with the study's trials."""
+    """Return the paper's tables that a study repeats, filled with its trials; of `scale_law`, the split of a budget."""
+    if study == LAW_STUDY:
+        return [law_table(rows)]
     tables, data = tables_of(study), {row[DATA] for row in rows}
     known = [table for table in tables if table.setting.get(DATA) in data]
     first = {table.setting.get(DATA) for table in tables[:1]}

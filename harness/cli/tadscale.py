@@ -3,11 +3,24 @@
 import sys
 from collections.abc import Sequence
 
-from harness.cli.commands import bench, check, compact, detect, diagnose, evaluate, extract, fit, query, report, train
+from harness.cli.commands import (
+    bench,
+    check,
+    compact,
+    detect,
+    diagnose,
+    errors,
+    evaluate,
+    extract,
+    fit,
+    query,
+    report,
+    train,
+)
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-COMMANDS = (train, detect, extract, evaluate, diagnose, query, fit, report, compact, check, bench)
+COMMANDS = (train, detect, extract, evaluate, diagnose, errors, query, fit, report, compact, check, bench)
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 
