@@ -45,6 +45,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 NmsMethod = Literal["gaussian", "linear", "hard"]
 ReduceIn = Literal["torch", "decoder"]
 """Who reduces decoded frames to the size that is read."""
+NUM_OPERATORS = 15
+"""RandAugment has this many (harness/data/augment_operators.py)."""
 FrameFormat = Literal["raw", "jpeg"]
 """What frames are kept as between decoding and augmentation."""
 Classifier = Literal["none", "cuhk", "standard", "untrimmednet", "tcanet"]
@@ -111,6 +113,14 @@ class AugmentConfig:
     """Brightness, contrast and saturation factors are drawn from 1 - jitter .. 1 + jitter."""
     hue: float = 0.1
     """Hue shift as a share of the colour circle, drawn from -hue .. hue."""
+    operators: int = 0
+    """How many of RandAugment's 15 operators a window goes through (shears, turns, posterize, cutout ...; ImgAug's
+    default is 2). Applied before the jitter."""
+
+    def __post_init__(self) -> None:
+        """Refuse draws that nothing can come of."""
+        if not 0 <= self.operators <= NUM_OPERATORS:
+            raise ValueError(f"data.augment.operators is {self.operators}, expected 0 to {NUM_OPERATORS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,6 +363,7 @@ ADDED: dict[str, Any] = {
     "data.window.mode": "sliding",
     "data.blocked": (),
     "data.shortest_share": 0.0,
+    "data.augment.operators": 0,
     "data.reduce_in": "torch",
     "data.frame_format": "raw",
     "model.representation.kind": "frame",

@@ -1,12 +1,12 @@
 """What training does to a window's pixels, and what testing does; one draw for all frames of a window.
 
-    draw        random crop box, flip, colour factors   from an explicit generator
-    augment     crop + resize (one antialiased pass) -> flip -> brightness -> contrast -> saturation and hue
+    draw        random crop box, flip, colour factors, operators   from an explicit generator
+    augment     crop + resize (one antialiased pass) -> flip -> operators -> brightness -> contrast -> saturation, hue
     centre_view centred square -> resize
 
 Frames come in as (3, F, H, W) uint8 and leave so. The order of the colour operations is fixed; AdaTAD draws it once
 per run. Hue turns the chroma plane of YIQ, which keeps the luma, where OpenCV turns HSV's hue: it is one 3x3 matrix
-together with saturation, many times faster. AdaTAD's RandAugment step (two of 15 operators) is not done here.
+together with saturation, many times faster.
 """
 
 import math
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from harness.config import AugmentConfig
+from harness.data.augment_operators import Operator, apply_operators, draw_operators
 
 CROP_TRIES = 10
 """Candidate boxes before the centred square is taken, as torchvision and mmaction2 do."""
@@ -42,10 +43,11 @@ class Augmentation:
     saturation: float = 1.0
     hue: float = 0.0
     """Share of the colour circle."""
+    operators: tuple[Operator, ...] = ()
 
 
 def draw_augmentation(config: AugmentConfig, height: int, width: int, generator: torch.Generator) -> Augmentation:
-    """Draw for frames of this size; the generator advances by the same amount whatever is drawn."""
+    """Draw for frames of this size; with one config the generator advances by the same amount whatever is drawn."""
     draws = iter(torch.rand(2 * CROP_TRIES + 7, generator=generator, dtype=torch.float64).tolist())
     top, left, crop_height, crop_width = _draw_box(
         config,
@@ -67,6 +69,7 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, generator:
         contrast=factors[1],
         saturation=factors[2],
         hue=(2 * next(draws) - 1) * config.hue,
+        operators=draw_operators(config.operators, generator) if config.operators else (),
     )
 
 
@@ -79,7 +82,7 @@ def augment(
     small = _resize(box, resolution)
     if drawn.flip:
         small = small.flip(-1)
-    return _colour(small.contiguous(), drawn)
+    return _colour(apply_operators(small.contiguous(), drawn.operators), drawn)
 
 
 def centre_view(frames: UInt8[Tensor, "3 f h w"], resolution: int) -> UInt8[Tensor, "3 f {resolution} {resolution}"]:
