@@ -15,7 +15,7 @@ from harness.data.datasets import DATASETS
 from harness.study import Grid, Study
 from models.config import VIDEOMAE, TriDetConfig
 
-PAPER = with_values(presets.thumos_adatad("videomae-l"), DATASETS["thumos14"].facts())
+PAPER = presets.paper(DATASETS["thumos14"], "videomae-l")
 
 
 def moved(base: TrialConfig, name: str, variant: str = "paper", external: bool = True) -> TrialConfig:

@@ -48,7 +48,7 @@ RATES = {
 
 
 def config_on(spec: DatasetSpec, *how: str) -> TrialConfig:
-    return with_values(presets.thumos_adatad(), spec.settings(*how))
+    return with_values(presets.paper(DATASETS["thumos14"]), spec.settings(*how))
 
 
 def test_every_name_of_a_config_is_a_data_set_and_the_other_way_round() -> None:
@@ -60,7 +60,7 @@ def test_every_name_of_a_config_is_a_data_set_and_the_other_way_round() -> None:
 def test_settings_fit_every_arm_and_head(spec: DatasetSpec) -> None:
     arms, heads = ("adapter", "outside", "frozen", "features", "full"), ("actionformer", "tridet", "gtad")
     for variant, arm, head, external in itertools.product(("paper", "opentad"), arms, heads, (True, False)):
-        config = with_values(presets.thumos_adatad(), spec.settings(variant, arm, head, external=external))
+        config = with_values(presets.paper(DATASETS["thumos14"]), spec.settings(variant, arm, head, external=external))
         assert config.data.name == spec.name
         if head in spec.heads:
             assert config.model.head.kind == head
@@ -129,7 +129,7 @@ def test_activitynet_sees_a_whole_video_at_once() -> None:
 def test_activitynet_is_named_by_a_classifier_or_by_its_head() -> None:
     spec = DATASETS["activitynet"]
     named = config_on(spec)
-    direct = with_values(presets.thumos_adatad(), spec.settings(external=False))
+    direct = with_values(presets.paper(DATASETS["thumos14"]), spec.settings(external=False))
     assert (named.detection.external, named.detection.external_top, named.head_classes) == ("cuhk", 2, 1)
     assert (named.detection.class_agnostic, named.detection.voting_iou) == (True, 0.9)
     assert (named.model.head.width, named.model.head.regression_weight) == (256, 2.0)
@@ -167,6 +167,7 @@ def test_arms_of_the_released_configs_differ_in_more_than_the_tuning() -> None:
     assert [c.model.head.input_dropout for c in (adapter, frozen, outside)] == [0.0, 0.2, 0.1]
     assert (frozen.detection.nms_sigma, frozen.detection.nms_min_score) == (0.5, 0.001)
     assert (frozen.data.augment.flip, frozen.data.augment.jitter, adapter.data.augment.flip) == (0.0, 0.0, 0.5)
+    assert (adapter.data.augment.operators, frozen.data.augment.operators) == (2, 0)
     assert len({str(flatten(config_on(spec, "paper", arm))) for arm in ("adapter", "frozen", "outside", "full")}) == 1
 
 
