@@ -15,12 +15,13 @@ from harness.cli.commands import (
     fit,
     query,
     report,
+    reproduce,
     train,
 )
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-COMMANDS = (train, detect, extract, evaluate, diagnose, errors, query, fit, report, compact, check, bench)
+COMMANDS = (train, detect, extract, evaluate, diagnose, errors, query, fit, report, reproduce, compact, check, bench)
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 
