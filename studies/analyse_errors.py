@@ -5,8 +5,8 @@
     tadscale errors results/analyse_errors --plot results/analyse_errors/plots           # after either, the analysis
 
 The study trains both arms; `tadscale errors` sets their DETAD analyses side by side, draws the figures and two videos
-with the best detections of each. The paper finds end-to-end training to lower the share of localisation errors and of
-missed short actions. On two cores the tiny preset should take about 3 minutes (not run yet).
+with the best detections of each. Expect end-to-end training to lower the share of localisation errors and of missed
+short actions, as in the paper. On two cores the tiny preset should take about 3 minutes (not run yet).
 """
 
 from harness import presets

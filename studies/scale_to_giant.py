@@ -14,6 +14,7 @@ from harness import presets
 from harness.cli.study import main
 from harness.data.datasets import SYNTHETIC, THUMOS14
 from harness.study import Grid, Study
+from models.config import VIDEOMAE
 
 point = presets.with_backbone
 INPUTS = (("inside", 768, 160), ("outside", 768, 160), ("outside", 768, 224))
@@ -22,8 +23,8 @@ POINTS = (*(("videomae-l", where) for where in INPUTS), *(("videomae-g", where) 
 SIZES = {"videomae-l": presets.TINY_SIZES["s"], "videomae-g": presets.TINY_SIZES["m"]}
 TINY = {768: 64, 1536: 128, 160: 32, 224: 48}
 # What the released configs of g set, which differ in more than the placement.
-SET = ("model.adapter.ratio", "model.adapter.last_layers", "model.head.input_dropout")
-SET = (*SET, "training.epochs", "training.adapter_lr")
+RELEASED = ("model.backbone", *presets.WHERE, "model.adapter.ratio", "model.adapter.last_layers")
+RELEASED = (*RELEASED, "model.head.input_dropout", "training.epochs", "training.adapter_lr")
 ZOO = {
     INPUTS[0]: (0.25, None, 0.0, 60, 1e-4),
     LARGE[0]: (0.25, 20, 0.0, 50, 2e-4),
@@ -41,18 +42,10 @@ STUDY = Study(
             ),
             seeds=(0, 1, 2),
         ),
-        "paper": Grid(
-            base=presets.paper(THUMOS14),
-            axes=presets.paired(*(point(THUMOS14, name, where) for name, where in POINTS)),
-        ),
+        "paper": Grid(base=presets.paper(THUMOS14), axes=presets.paired(*(point(THUMOS14, *each) for each in POINTS))),
         "opentad": Grid(
             base=presets.paper(THUMOS14, "videomae-g", "opentad"),
-            axes=presets.paired(
-                *(
-                    {**point(THUMOS14, "videomae-g", at), **dict(zip(SET, sets, strict=True))}
-                    for at, sets in ZOO.items()
-                )
-            ),
+            axes={RELEASED: tuple((VIDEOMAE["videomae-g"], *at, *sets) for at, sets in ZOO.items())},
         ),
     },
     x="model.backbone",
