@@ -189,10 +189,12 @@ def _with_class_scores(grid: Grid, path: Path, dataset: "Dataset") -> Grid:
 
 
 def _notes(dataset: "Dataset") -> tuple[str, ...]:
-    """Return what a reader of the results should know of the data: flaws mended, videos left out."""
+    """Return what a reader of the results should know of the data: classes, flaws mended, videos left out."""
+    spec, found = DATASETS[dataset.name], len(dataset.classes)
+    others = [f"{found} classes, but {spec.title} is published with {spec.data.num_classes}: not comparable"]
     mended = [f"annotations: {count} x {rule}" for rule, count in dataset.repairs.items() if count]
     left_out = [f"{bad.video_id} is left out: {bad.reason}" for bad in dataset.quarantined]
-    return (*mended, *left_out)
+    return (*(others if spec.published and found != spec.data.num_classes else ()), *mended, *left_out)
 
 
 def _with(grid: Grid, values: Mapping[str, Any]) -> Grid:

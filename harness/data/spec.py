@@ -59,6 +59,11 @@ class DatasetSpec:
     note: str = ""
     """What a user should know about these settings."""
 
+    @property
+    def published(self) -> bool:
+        """Return whether it is a public data set, with a number of classes of its own."""
+        return self.name not in ("custom", "synthetic")
+
     def settings(
         self, variant: Variant = "paper", tuning: Arm = "adapter", head: str = "actionformer", *, external: bool = True
     ) -> dict[str, Any]:

@@ -65,8 +65,16 @@ def of_flaws(listing: Listing, flaws: Sequence[Flaw]) -> list[Finding]:
     ]
 
 
-def of_classes(listing: Listing, classes: Sequence[str], train: str, test: str) -> list[Finding]:
-    """Return what the classes' spread over the subsets shows."""
+def of_classes(listing: Listing, classes: Sequence[str], train: str, test: str, published: int | None) -> list[Finding]:
+    """Return what the classes' number and their spread over the subsets show.
+
+    Args:
+        listing: The annotations.
+        classes: The class list.
+        train: The subset to train on.
+        test: The subset to test on.
+        published: How many classes the data set has; None: any number.
+    """
     seen = {
         subset: {action.label for video in listing.videos if video.subset == subset for action in video.actions}
         for subset in (train, test)
@@ -74,6 +82,9 @@ def of_classes(listing: Listing, classes: Sequence[str], train: str, test: str) 
     never = [label for label in classes if not any(label in labels for labels in seen.values())]
     unlearnt = [label for label in classes if label in seen[test] and label not in seen[train]]
     found = []
+    if published is not None and len(classes) != published:
+        consequence = f"the data set is published with {published} classes: results cannot be compared"
+        found.append(_of_labels("matters", "class list of another length", classes, consequence))
     if unlearnt:
         found.append(_of_labels("matters", f"class of {test} that {train} lacks", unlearnt, "no detector can learn it"))
     if never:

@@ -117,7 +117,8 @@ def _check_source(
         return replace(nothing, form=listing.form, problem=str(error))
     _, flaws = mended(listing, known)
     renamed = with_subsets(listing, spec, _subsets(spec))
-    spread = of_classes(renamed, known, *_subsets(spec)) if renamed else []
+    published = spec.data.num_classes if spec.published else None
+    spread = of_classes(renamed, known, *_subsets(spec), published) if renamed else []
     return replace(
         nothing,
         form=listing.form,

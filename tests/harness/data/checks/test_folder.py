@@ -127,6 +127,11 @@ def test_classes_that_only_the_test_subset_has_matter(make_folder) -> None:
     }
 
 
+def test_another_number_of_classes_than_published_matters(make_folder) -> None:
+    found = weights(check_folder(make_folder(), dataset_of("charades")))
+    assert found["class list of another length"] == ("matters", 2)
+
+
 def test_annotations_are_checked_without_videos(make_folder, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder()
     shutil.rmtree(root / "videos")
