@@ -3,20 +3,21 @@
 The real training step runs on fake tensors (`trace.py`). It runs in a process of its own: fake tensors and a
 driver that talks to Ray do not mix well, and torch stays out of the study's process.
 
-    python -m harness.memory.predict cuda < configs.json     one JSON prediction per line, in order
+    python -m harness.memory.predict cuda     flattened configs as lines of JSON in, predictions as lines out
 """
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from harness.config import TrialConfig, digest_of, flatten, unflatten, with_value
 from harness.memory.devices import Device
@@ -99,6 +100,91 @@ class PredictionFailed(RuntimeError):
     """The predictor's process ended without an answer."""
 
 
+class Tracer:
+    """Predicts one config after the other, in a process that starts when the first has to be traced.
+
+    Predictions are remembered on disk. Use it as a context: leaving it ends the process.
+    """
+
+    def __init__(self, cache_dir: Path, *, device: Device | None = None, workers: int = 1) -> None:
+        """Remember where and for what.
+
+        Args:
+            cache_dir: where predictions are remembered.
+            device: whose rules and workspaces count; None: the CPU's.
+            workers: processes that share a batch; predictions are for one of them.
+        """
+        self._cache_dir, self._device, self._workers = cache_dir, device, workers
+        self._rules: Rules = "cpu" if device is None or device.name == "cpu" else "cuda"
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process, in __exit__
+
+    def __enter__(self) -> "Tracer":
+        """Start nothing yet."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End the process, if one was needed."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()
+            if error[0] is not None:
+                self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+        self._errors.close()
+
+    def key(self, config: TrialConfig) -> str:
+        """Return what is the same for configs with the same step."""
+        return _key(_share_of(config, self._workers), self._rules)
+
+    def is_remembered(self, config: TrialConfig) -> bool:
+        """Return whether `ask` would answer without tracing."""
+        return self._file(_share_of(config, self._workers)).is_file()
+
+    def ask(self, config: TrialConfig) -> Prediction:
+        """Return the prediction for a config whose engine policy is decided.
+
+        Raises:
+            ValueError: the workers cannot share a batch equally, or the engine policy is not decided.
+            PredictionFailed: with the last line the tracing process wrote.
+        """
+        config = _share_of(config, self._workers)
+        file = self._file(config)
+        if not file.is_file():
+            line = self._trace(config)
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_suffix(f".{os.getpid()}")
+            temporary.write_text(line)
+            temporary.replace(file)
+        return Prediction(**json.loads(file.read_text())).on(self._device)
+
+    def _file(self, config: TrialConfig) -> Path:
+        return self._cache_dir / f"{_key(config, self._rules)}.json"
+
+    def _trace(self, config: TrialConfig) -> str:
+        if self._process is None:
+            command = [sys.executable, "-m", "harness.memory.predict", self._rules]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(flatten(config)) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self._process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().strip().splitlines()
+            raise PredictionFailed(f"memory prediction stopped: {lines[-1] if lines else 'no message'}")
+        return line
+
+
 def predict(
     configs: Sequence[TrialConfig],
     cache_dir: Path,
@@ -120,29 +206,23 @@ def predict(
         ValueError: the workers cannot share a batch equally, or an engine policy is not decided.
         PredictionFailed: with the last line the tracing process wrote.
     """
-    rules: Rules = "cpu" if device is None or device.name == "cpu" else "cuda"
-    configs = [_share_of(config, workers) for config in configs]
-    keys = [_key(config, rules) for config in configs]
-    missing = {
-        key: config for key, config in zip(keys, configs, strict=True) if not (cache_dir / f"{key}.json").is_file()
-    }
-    if missing:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        _trace(missing, cache_dir, progress, rules)
-    return [Prediction(**json.loads((cache_dir / f"{key}.json").read_text())).on(device) for key in keys]
-
-
-def is_remembered(config: TrialConfig, cache_dir: Path, device: Device | None) -> bool:
-    """Return whether `predict` would answer without tracing."""
-    rules: Rules = "cpu" if device is None or device.name == "cpu" else "cuda"
-    return (cache_dir / f"{_key(config, rules)}.json").is_file()
+    with Tracer(cache_dir, device=device, workers=workers) as tracer:
+        todo = len({tracer.key(config) for config in configs if not tracer.is_remembered(config)})
+        done, predictions = 0, []
+        for config in configs:
+            new = not tracer.is_remembered(config)
+            predictions.append(tracer.ask(config))
+            done += new
+            if new and progress:
+                progress(done, todo)
+        return predictions
 
 
 def trace(config: TrialConfig, rules: "Rules" = "cpu") -> Prediction:
     """Trace a step in this process (the caller has torch; no real memory is used)."""
-    from harness.memory.trace import trace_step
+    from harness.memory.shortened import trace_quickly
 
-    traced = trace_step(config, rules)
+    traced = trace_quickly(config, rules)
     peak, work = traced.peak, traced.work
     return Prediction(
         peak_bytes=peak.bytes,
@@ -168,34 +248,6 @@ def _share_of(config: TrialConfig, workers: int) -> TrialConfig:
     return with_value(config, "training.batch_size", batch // workers)
 
 
-def _trace(
-    configs: Mapping[str, TrialConfig],
-    cache_dir: Path,
-    progress: Callable[[int, int], None] | None,
-    rules: "Rules",
-) -> None:
-    command = [sys.executable, "-m", "harness.memory.predict", rules]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps([flatten(config) for config in configs.values()]))
-        process.stdin.close()
-        done = 0
-        for key, line in zip(configs, process.stdout, strict=False):
-            target = cache_dir / f"{key}.json"
-            temporary = target.with_suffix(f".{process.pid}")
-            temporary.write_text(line)
-            temporary.replace(target)
-            done += 1
-            if progress:
-                progress(done, len(configs))
-        if process.wait() or done < len(configs):
-            errors.seek(0)
-            lines = errors.read().strip().splitlines()
-            raise PredictionFailed(f"memory prediction stopped: {lines[-1] if lines else 'no message'}")
-
-
 def _key(config: TrialConfig, rules: "Rules") -> str:
     flat = {path: value for path, value in flatten(config).items() if not path.startswith(IRRELEVANT)}
     return digest_of([flat, rules, _code_version()])
@@ -205,7 +257,7 @@ def _key(config: TrialConfig, rules: "Rules") -> str:
 def _code_version() -> str:
     """Identify the code that a step runs, so that an edited network is traced anew."""
     root = Path(__file__).resolve().parents[2]
-    traced = ("tracker", "timeline", "trace", "cuda_rules", "allocator", "words", "predict")
+    traced = ("tracker", "timeline", "trace", "shortened", "cuda_rules", "allocator", "words", "predict")
     files = [
         *(root / "models").rglob("*.py"),
         *(root / f"harness/memory/{name}.py" for name in traced),
@@ -218,11 +270,10 @@ def _code_version() -> str:
 
 
 def main() -> None:
-    """Trace the configs on standard input by the rules named on the command line, one line of JSON each."""
+    """Trace the configs on standard input by the rules named on the command line; a line of JSON in, one out."""
     rules: Rules = "cuda" if sys.argv[1:] == ["cuda"] else "cpu"
-    configs: list[dict[str, Any]] = json.load(sys.stdin)
-    for flat in configs:
-        print(json.dumps(asdict(trace(unflatten(flat), rules))), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(asdict(trace(unflatten(json.loads(line)), rules))), flush=True)
 
 
 if __name__ == "__main__":
