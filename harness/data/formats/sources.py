@@ -105,7 +105,18 @@ def source_of(path: Path, task: Task = "label") -> Source:
     if path.name.removesuffix(".gz").endswith(".json"):
         # Reading it as the schema says best what it lacks.
         return Source(files=(path,), read=partial(read_schema, path, task))
-    raise ValueError(f"{path} is no annotation file of a format that is known ({', '.join(FORMATS)})")
+    raise ValueError(_refusal(path, kind, task))
+
+
+def _refusal(path: Path, kind: Kind | None, task: Task) -> str:
+    """Return why a file by itself is no source."""
+    if kind in ("epic", "epic_frames") and task == "label":
+        return f"{path} has verbs and nouns of EPIC-KITCHENS-100, expected one of the data sets epic_verb and epic_noun"
+    if kind in ("epic", "epic_frames", "tsp") and _subset_of(path) is None:
+        return f"{path} does not say which subset it is, expected train, val or test in its name"
+    if kind is not None:
+        return f"{path} only goes with other files; expected their folder"
+    return f"{path} is no annotation file of a format that is known ({', '.join(FORMATS)})"
 
 
 def kind_of(path: Path, *, strict: bool = False) -> Kind | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.data.annotations import mend
 from harness.data.formats import source_of, sources_in
+from harness.data.spec import Task
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -100,7 +101,7 @@ DAMAGED: dict[str, tuple[dict[str, str | bytes], str]] = {
 }
 
 
-def read(folder: Path, task: str) -> None:
+def read(folder: Path, task: Task) -> None:
     files = list(folder.iterdir())
     single = len(files) == 1 and files[0].name.startswith("a.json")
     mend(source_of(files[0] if single else folder, task).read())
@@ -117,6 +118,30 @@ def test_a_damaged_file_is_one_sentence_that_names_the_place(tmp_path: Path, cas
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "task", "message"),
+    [
+        ("EPIC_train.csv", EPIC, "label", "expected one of the data sets epic_verb and epic_noun"),
+        ("segments.csv", EPIC, "verb", "expected train, val or test in its name"),
+        ("info.csv", INFO, "verb", "only goes with other files; expected their folder"),
+        (
+            "notes.csv",
+            "a,b\n",
+            "label",
+            "is no annotation file of a format that is known (ActivityNet, OpenTAD, THUMOS14",
+        ),
+        ("readme.txt", "hello", "label", "is no annotation file of a format that is known"),
+    ],
+)
+def test_a_file_that_is_no_annotation_file_says_why(
+    tmp_path: Path, name: str, text: str, task: Task, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=name) as caught:
+        source_of(tmp_path / name, task)
+    assert message in str(caught.value)
 
 
 SOUND: dict[str, str] = {
