@@ -5,9 +5,11 @@ import importlib
 from typing import Any
 
 BENCHES = {
-    "tables": ("harness.tables.bench", "reading 100,000 rows, and 10,000 files before and after compaction"),
+    "data": ("harness.data.bench", "frames a second: decoded, augmented, cached"),
+    "step": ("harness.training.bench", "a training step by engine policy beside the paper's way, and the rate of arithmetic"),
     "nms": ("harness.detection.bench", "soft-NMS beside a double loop"),
     "map": ("harness.evaluation.bench", "mAP at the size of ActivityNet beside one detection at a time"),
+    "tables": ("harness.tables.bench", "reading 100,000 rows, and 10,000 files before and after compaction"),
     "fits": ("harness.analysis.bench", "scaling fits on a folder of public learning curves"),
 }
 """What can be measured: the module whose `main` does it, and what it measures."""
