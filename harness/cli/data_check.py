@@ -78,6 +78,8 @@ def _show(found: "FolderCheck", spec: "DatasetSpec", place: Path, terminal: Term
     findings = found.findings if found.chosen else shown.findings
     if findings:
         console.print(_findings(findings))
+    if spec.note:
+        terminal.note(spec.note)
     if not found.problem:
         matters = sum(finding.weight == "matters" for finding in findings)
         terminal.say(f"a study can run on it; {_things(matters)} above" if matters else "a study can run on it")

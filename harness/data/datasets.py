@@ -4,8 +4,9 @@
     with_values(config, spec.settings("opentad", tuning="frozen"))
 
 No result hangs on a name: a data set is the settings below, and each of them is a config path that `--set` can change.
-Not a setting here, because no config has it: which epochs are evaluated (always the last one here, the best of many in
-the published tables), the short side that frames have before the crop, and the random signs of ImgAug.
+All were compared with OpenTAD's config files (tests/harness/data/opentad_settings.json). What those set and no config
+here does: which epochs are evaluated (the last one here, the best of many in the published tables), the short side that
+frames have before the crop, and EPIC-Kitchens' filter of actions shorter than a frame, of which there are none.
 """
 
 import re

@@ -1,7 +1,9 @@
 """The data sets' settings are the published ones, fit every head, and go by every name."""
 
 import itertools
-from typing import get_args
+import json
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -10,6 +12,7 @@ from harness.config import DatasetName, TrialConfig, flatten, with_values
 from harness.data.datasets import DATASETS, THUMOS14_CLASSES, DatasetSpec, dataset_of
 from harness.evaluation.settings import SETTINGS, setting_of
 
+RELEASED = json.loads((Path(__file__).parent / "opentad_settings.json").read_text())["configs"]
 EVERY = pytest.mark.parametrize("spec", DATASETS.values(), ids=list(DATASETS))
 
 # adatad-facts 6.3: frames, frame stride, frames per cell, resolution.
@@ -158,6 +161,20 @@ def test_ego4d_differs_between_paper_and_code() -> None:
     ]
     assert [(c.data.window.resolution, c.training.epochs) for c in (paper, released)] == [(160, 15), (192, 20)]
     assert DATASETS["ego4d"].adapter_last_layers == {"opentad": 12}
+
+
+@pytest.mark.parametrize("released", RELEASED, ids=[row["config"] for row in RELEASED])
+def test_the_released_settings_are_those_of_the_released_config(released: dict[str, Any]) -> None:
+    spec, arm = DATASETS[released["dataset"]], released["arm"]
+    config = with_values(presets.paper(spec, released["backbone"], "opentad"), spec.settings("opentad", arm))
+    flat = flatten(config)
+    for path, value in released["settings"].items():
+        assert flat[path] == (tuple(value) if isinstance(value, list) else value), path
+    assert config.head_classes == released["head_classes"]
+    if arm == "adapter":
+        adapter = config.model.adapter
+        assert adapter is not None
+        assert list(adapter.adapted(config.model.backbone.layers)) == released["adapted"]
 
 
 def test_arms_of_the_released_configs_differ_in_more_than_the_tuning() -> None:
