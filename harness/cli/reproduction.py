@@ -26,7 +26,11 @@ def adopt(study: "Study", options: "Options") -> int:
 
     if options.storage:
         return 0
-    plan = make_plan(study, options, Terminal(json=False, quiet=True), prepare=False)
+    try:
+        plan = make_plan(study, options, Terminal(json=False, quiet=True), prepare=False)
+    except (ValueError, OSError):
+        # Whatever is wrong, the study itself says it.
+        return 0
     missing = {trial.digest: plan.name(trial) for trial in plan.missing(plan.rows())}
     adopted = 0
     for folder in sorted(path for path in options.results.glob("*") if path.is_dir() and path != plan.folder):
@@ -49,7 +53,7 @@ def write_reproduction(studies: Sequence["Study"], results: Path) -> Path:
 
     rows_of: dict[str, list[dict[str, Any]]] = {}
     sections: list[str] = []
-    for study in dict.fromkeys(studies):
+    for study in {study.name: study for study in studies}.values():
         folder = results / study.name
         if not any(folder.glob("*.parquet")):
             continue

@@ -49,7 +49,7 @@ def _split(law: Surface, share: float) -> tuple[Cell, ...]:
     budget = share * law.x_max[0] * law.x_max[1]
     pixels, parameters = law.allocate(budget)
     try:
-        foretold = 100 * (1 - float(law.predict(pixels, parameters)))
+        foretold = 100 * (1 - law.predict(pixels, parameters).item())
     except ValueError:
         # Too far past what was measured to say.
         foretold = None
