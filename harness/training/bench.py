@@ -36,7 +36,7 @@ class StepTime:
 
     policy: str
     seconds: float
-    """Of the fastest step."""
+    """Of the fastest step; on the CPU those of the processor."""
     rate_over_reference: float
     """Steps per second over those of the `reference` policy."""
     flops: int
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     device = torch.device(given.device)
     if device.type == "cpu":
-        # Ratios of one thread hold beside other work; those of several depend on who else runs.
+        # One thread and processor seconds: ratios that hold beside other work.
         torch.set_num_threads(1)
     size = given.size or ("paper" if device.type == "cuda" else "tiny")
     precision: Precision = given.precision or ("bf16" if device.type == "cuda" else "fp32")
@@ -193,13 +193,13 @@ def _timed(work: Callable[[], object], device: torch.device, times: int) -> tupl
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = []
+    seconds, clock = [], time.perf_counter if device.type == "cuda" else time.process_time
     for _ in range(times):
         _wait(device)
-        began = time.perf_counter()
+        began = clock()
         work()
         _wait(device)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(clock() - began)
     return min(seconds), torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 

@@ -72,8 +72,8 @@ class _Differentiated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, _: Tensor, *gradients: Tensor) -> Any:
-        ctx.walk.backward(gradients)
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.walk.backward(gradients[1:])
         return None, None
 
 
@@ -105,15 +105,13 @@ class Walk:
         """Return the mean of the last block's output over space, then that of every adapter's hidden channels."""
         found: list[list[Tensor]] = []
         for span in spans(len(self._clips), self._engine.clips):
-            means = []
+            means: list[Tensor] = []
             for index, tokens in self._outputs(span):
                 if index in self.adapters:
-                    tokens = self._as_computed(tokens)
-                    with self._numbers.context():
-                        means.append(self.adapters[index].hidden_means(tokens, self.grid))
-                    if keep and self._kept is not None:
-                        self._kept.put(tokens)
-            found.append([self._mean(tokens), *means])
+                    means.append(self._means(index, tokens, keep=keep))
+                if index == len(self._backbone.blocks) - 1:
+                    means.insert(0, self._mean(tokens))
+            found.append(means)
         return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     def backward(self, gradients: Sequence[Tensor]) -> None:
@@ -166,6 +164,13 @@ class Walk:
             tokens = kept.take()
             kept.fetch()
             yield index, tokens
+
+    def _means(self, index: int, tokens: Tensor, *, keep: bool) -> Tensor:
+        tokens = self._as_computed(tokens)
+        if keep and self._kept is not None:
+            self._kept.put(tokens)
+        with self._numbers.context():
+            return self.adapters[index].hidden_means(tokens, self.grid)
 
     def _as_computed(self, tokens: Tensor) -> Tensor:
         """Return tokens in the format to which an adapter's first matrix product would bring them anyway."""

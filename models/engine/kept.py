@@ -39,7 +39,7 @@ class Kept:
             host.copy_(tensor, non_blocking=True)
             # The tensor is held until the compute stream has waited for the copy. Unlike `record_stream`, this gives
             # its memory back at a known moment: at most one boundary is on its way however slow the bus is.
-            self._leaving = (tensor, self._stream.record_event())
+            self._leaving = (tensor, _recorded(self._stream))
 
     def fetch(self) -> None:
         """Start to bring the next tensor back, so that `take` finds it there; does nothing on the device."""
@@ -55,7 +55,7 @@ class Kept:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             arrived.copy_(host, non_blocking=True)
-            self._arriving = (arrived, self._stream.record_event())
+            self._arriving = (arrived, _recorded(self._stream))
 
     def take(self) -> Tensor:
         """Return the tensor that was put last, and forget it."""
@@ -76,3 +76,9 @@ class Kept:
         if self._leaving is not None:
             torch.cuda.current_stream(self._device).wait_event(self._leaving[1])
             self._leaving = None
+
+
+def _recorded(stream: torch.cuda.Stream) -> torch.cuda.Event:
+    event = torch.cuda.Event()
+    event.record(stream)
+    return event

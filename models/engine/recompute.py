@@ -59,7 +59,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         tokens = ctx.kept.take().detach().requires_grad_(ctx.needs_input_grad[3])
         with _random_state_of(ctx.random, ctx.device), torch.enable_grad(), ctx.numbers.context():
             result = ctx.module(tokens, ctx.grid)
