@@ -17,6 +17,8 @@ Task = Literal["label", "verb", "noun"]
 NOT_OF_THE_DATA = (
     "data.fingerprint",
     "data.max_unreadable",
+    "data.reduce_in",
+    "data.frame_format",
     "detection.external_fingerprint",
     "training.precision",
     "training.adapter_lr",
@@ -86,11 +88,11 @@ class DatasetSpec:
         values = {path: value for name, part in parts.items() for path, value in flatten(part, f"{name}.").items()}
         if head in self.heads:
             values["model.head"] = self.heads[head]
+        if not external:
+            _override(values, self.without_external)
         if variant == "opentad":
             _override(values, self.opentad)
             _override(values, self.opentad_arms.get(tuning, {}))
-        if not external:
-            _override(values, self.without_external)
         if values["detection.external"] == "none":
             _override(values, {"model.head.class_agnostic": False})
         return {path: value for path, value in values.items() if path not in NOT_OF_THE_DATA}

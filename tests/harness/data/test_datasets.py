@@ -146,6 +146,11 @@ def test_activitynet_is_named_by_a_classifier_or_by_its_head() -> None:
     assert (direct.model.head.width, direct.model.head.regression_weight) == (512, 1.0)
 
 
+def test_an_arm_keeps_its_dropout_without_a_classifier() -> None:
+    head = DATASETS["activitynet"].settings("opentad", "frozen", external=False)["model.head"]
+    assert (head.width, head.input_dropout) == (512, 0.2)
+
+
 def test_gtad_has_a_map_per_class_where_no_classifier_names_them() -> None:
     on = {name: DATASETS[name].settings(head="gtad")["model.head"] for name in ("thumos14", "activitynet")}
     assert [on[name].class_agnostic for name in on] == [False, True]
