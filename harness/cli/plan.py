@@ -10,25 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
+from harness.cli.cache import cache_dir
 from harness.cli.dataset import on_dataset
-from harness.cli.offline import features_identity, on_features
+from harness.cli.offline import on_features
 from harness.cli.options import Options, UserError, below, override_grid
+from harness.cli.pretrained import pretrained_files, with_identities
 from harness.cli.terminal import Terminal
-from harness.cli.weights import file_identity, weights_file
+from harness.cli.weights import file_identity
 from harness.config import TrialConfig, with_values
 from harness.data.datasets import DATASETS
 from harness.memory.devices import Device, find_device
-from harness.study import DONE, Axis, Grid, Study, Trial, axis_paths
+from harness.study import DONE, Grid, Study, Trial
 from harness.tables.query import latest, load
 from harness.tables.storage import place_of
-from models.config import BackboneConfig, OfflineConfig
 
 if TYPE_CHECKING:
     from harness.data.index import Dataset
     from harness.data.synthetic import SyntheticSpec
-    from harness.training.pretrain import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +92,6 @@ class Plan:
         return row is not None and row["state"] in DONE
 
 
-def cache_dir() -> Path:
-    """Return the folder for what can be made again: synthetic videos, tiny weights, predictions."""
-    return Path(platformdirs.user_cache_dir("tadscale"))
-
-
 def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bool) -> Plan:
     """Build the plan; with `prepare`, make or check the data and weights first.
 
@@ -112,11 +105,21 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant, external=scored)
     grid = on_features(grid, options.features)
     grid = override_grid(grid, options.overrides, options.seeds)
-    grid.trials()  # fails here, before any data is made, if the values do not fit
+    _check_values(grid, study.presets[options.preset].base.data.name, options.on)
     device = find_device(options.device)
     open_data = _synthetic if options.on == "synthetic" else _given
     grid, sources = open_data(grid, options, options.results / study.name, terminal, prepare)
     return Plan(study=study, options=options, grid=grid, trials=grid.trials(), device=device, sources=sources)
+
+
+def _check_values(grid: Grid, own: str, on: str) -> None:
+    """Fail before any data is made if the values do not fit together."""
+    try:
+        grid.trials()
+    except ValueError as error:
+        if "synthetic" in (own, on) or own == on:
+            raise
+        raise UserError(f"{error}; the study is written for {own}, --set PATH=V changes its values for {on}") from None
 
 
 def _synthetic(
@@ -127,29 +130,29 @@ def _synthetic(
 
     spec = _spec(options)
     grid = _with(grid, {"data.fingerprint": spec.digest, "data.num_classes": len(CLASSES)})
-    grid = _with_identities(grid, options)
+    grid = with_identities(grid, options)
     if not prepare:
         return grid, None
     root = options.data_root or cache_dir() / "synthetic"
     with terminal.stage("synthetic videos") as progress:
         videos = ensure_synthetic(root, spec, progress)
     dataset, index = _open("synthetic", videos, grid.base, folder, terminal, options.features)
-    return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
+    return grid, Sources(dataset=index, weights=pretrained_files(grid, options, terminal), notes=_notes(dataset))
 
 
 def _given(
     grid: Grid, options: Options, folder: Path, terminal: Terminal, prepare: bool
 ) -> tuple[Grid, Sources | None]:
     if not options.data_root:
-        return _with_identities(grid, options), None
+        return with_identities(grid, options), None
     dataset, index = _open(options.on, options.data_root, grid.base, folder, terminal, options.features)
     grid = _with(grid, {"data.fingerprint": dataset.fingerprint, "data.num_classes": len(dataset.classes)})
-    grid = _with_identities(grid, options)
+    grid = with_identities(grid, options)
     if options.class_scores is not None:
         grid = _with_class_scores(grid, options.class_scores, dataset)
     if not prepare:
         return grid, None
-    return grid, Sources(dataset=index, weights=_weights(grid, options, terminal), notes=_notes(dataset))
+    return grid, Sources(dataset=index, weights=pretrained_files(grid, options, terminal), notes=_notes(dataset))
 
 
 def _open(
@@ -201,77 +204,10 @@ def _with(grid: Grid, values: Mapping[str, Any]) -> Grid:
     return replace(grid, base=with_values(grid.base, values))
 
 
-def backbones(grid: Grid) -> list[BackboneConfig]:
-    """Return the different backbones of a grid's trials."""
-    return list({trial.config.model.backbone.name: trial.config.model.backbone for trial in grid.trials()}.values())
-
-
-def _with_identities(grid: Grid, options: Options) -> Grid:
-    """Put the weights' identity into the configs: other weights, other trials."""
-    identities = {backbone.name: _identity(backbone, options) for backbone in backbones(grid)}
-    if len(identities) > 1 and options.weights is not None and options.weights.is_file():
-        raise UserError(
-            f"--weights is {options.weights}, one file for {', '.join(identities)}; expected a folder with one for each"
-        )
-    if len(identities) == 1:
-        return _with(grid, {"model.weights": next(iter(identities.values()))})
-    return replace(grid, axes=dict(_paired(axis, values, identities) for axis, values in grid.axes.items()))
-
-
-def _paired(axis: Axis, values: Sequence[Any], identities: Mapping[str, str]) -> tuple[Axis, Sequence[Any]]:
-    """Let the weights change together with the backbone."""
-    paths = axis_paths(axis)
-    if "model.backbone" not in paths:
-        return axis, values
-    place = paths.index("model.backbone")
-    points = [(value,) if isinstance(axis, str) else tuple(value) for value in values]
-    return (*paths, "model.weights"), tuple((*point, identities[point[place].name]) for point in points)
-
-
-def _identity(backbone: BackboneConfig, options: Options) -> str:
-    """Return the identity of a backbone's weights: the file's digest or the recipe's; empty where none is known yet."""
-    if isinstance(backbone, OfflineConfig):
-        return features_identity(backbone, options.features)
-    if options.weights is not None:
-        # A dry run plans for weights that may lie on another machine.
-        return file_identity(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
-    if backbone.name.endswith("-tiny"):
-        from harness.training.pretrain import recipe_digest
-
-        return recipe_digest(_recipe(options), backbone)
-    return ""
-
-
 def _spec(options: Options) -> "SyntheticSpec":
     from harness.data.synthetic import FULL, QUICK
 
     return QUICK if options.preset == "quick" else FULL
-
-
-def _recipe(options: Options) -> "Recipe":
-    from harness.training.pretrain import FULL, QUICK
-
-    return QUICK if options.preset == "quick" else FULL
-
-
-def _weights(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path | None]:
-    found: dict[str, Path | None] = {}
-    for backbone in backbones(grid):
-        if isinstance(backbone, OfflineConfig):
-            found[backbone.name] = None
-        elif options.weights is not None:
-            found[backbone.name] = weights_file(options.weights, backbone.name)
-        elif backbone.name.endswith("-tiny"):
-            from harness.training.pretrain import ensure_pretrained
-
-            with terminal.stage(f"pretraining {backbone.name}") as progress:
-                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _recipe(options), backbone, progress)
-        else:
-            raise UserError(
-                f"{backbone.name} needs --weights, a file or a folder with {backbone.name}.pth; "
-                "--preset tiny needs none"
-            )
-    return found
 
 
 def provenance(argv: Sequence[str]) -> dict[str, Any]:
