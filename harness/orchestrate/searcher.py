@@ -20,7 +20,8 @@ class PointSearcher(Searcher):
             submit: makes a job known to the board before its trial starts.
             finished: says that no more jobs are wanted, because the study is stopping.
         """
-        super().__init__(metric="map_avg", mode="max")
+        # No metric: Tune would insist on it in every report, and a trial has its mAP only at its end.
+        super().__init__()
         self._source = source
         self._submit = submit
         self._finished = finished

@@ -91,6 +91,8 @@ def run_sweep(
         sweep.listen(interrupts, stop_grace_s)
         sweep.close()
     sweep.settle()
+    if source is not None and sweep.tune_error:
+        raise RuntimeError(f"Ray Tune broke during the search: {sweep.tune_error}")
     return {job.digest: sweep.outcomes[job.digest] for job in sweep.jobs if job.digest in sweep.outcomes}
 
 
@@ -114,6 +116,7 @@ class _Sweep:
         self._num_slots = num_slots
         self._slots: list[Slot] = []
         self._added: deque[Job] = deque()
+        self._tune: Tuning | None = None
         self._missing = {job.digest for job in jobs}
         self._running: dict[str, float] = {}
         self._up = 0
@@ -168,15 +171,19 @@ class _Sweep:
                 ray.get(self._board.call.remote("stop"))
             self._hear(wait_s=0.3)
             self._start_slots()
-            if self._tune.error is not None:
-                self._fail_rest(f"Ray Tune broke: {classify(self._tune.error)[1]}", self._tune.error)
+            if self.tune_error is not None:
+                self._fail_rest(f"Ray Tune broke: {classify(self.tune_error)[1]}", self.tune_error)
             elif not any(slot.alive for slot in self._slots):
                 errors = [slot.error for slot in self._slots if slot.error] or ["every slot ended"]
                 self._fail_rest(classify(errors[0])[1], errors[0])
 
     @property
+    def tune_error(self) -> str | None:
+        return self._tune.error if self._tune else None
+
+    @property
     def _more(self) -> bool:
-        return bool(self._missing) or (self._draws and self._tune.alive)
+        return bool(self._missing) or (self._draws and self._tune is not None and self._tune.alive)
 
     def close(self) -> None:
         """Send the slots home."""
@@ -188,7 +195,8 @@ class _Sweep:
         deadline = time.monotonic() + (0.3 if self._cluster.own else 20.0)
         for slot in self._slots:
             slot.join(max(0.0, deadline - time.monotonic()))
-        self._tune.join(max(0.0, deadline - time.monotonic()))
+        if self._tune is not None:
+            self._tune.join(max(0.0, deadline - time.monotonic()))
 
     def settle(self) -> None:
         """Note the trials that were not waited for."""

@@ -19,8 +19,10 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(job.get("sleep_s", 0.02))
         checkpoint.write_text(str(epoch + 1))
-        reporter.report({"epoch": epoch + 1, "epochs": job.get("epochs", 2), "loss": 1 / (epoch + 1)})
+        reporter.report(
+            {"epoch": epoch + 1, "epochs": job.get("epochs", 2), "loss": job.get("loss", 1.0) / (epoch + 1)}
+        )
         if reporter.should_stop():
-            return {"state": "interrupted"}
+            return {"state": reporter.stop_state}
     return {"state": "finished", "map_avg": 0.25, "resumed_at": resumed_at, "pid": os.getpid(),
             "world_size": reporter.world_size}  # fmt: skip

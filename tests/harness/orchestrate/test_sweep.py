@@ -105,6 +105,36 @@ def test_several_workers_share_a_trial(cluster: Cluster, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.0", "a.1", "b.0", "b.1"]
 
 
+def test_a_scheduler_ends_a_trial_that_lags_behind_and_its_worker_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    specs = {name: {"loss": loss, "epochs": 12, "sleep_s": 0.2} for name, loss in (("a", 1.0), ("b", 2.0), ("c", 0.5))}
+    swept = sweep(cluster, tmp_path, specs, num_slots=1, scheduler="asha", epochs=12)
+    states = {digest: outcome.state for digest, outcome in swept.outcomes.items()}
+    assert states == {"a": "finished", "b": "stopped_early", "c": "finished"}
+    assert 3 <= int((tmp_path / "b.0").read_text()) < 9, "it ended at its first rung"
+
+
+def test_a_search_draws_points_until_there_are_enough(cluster: Cluster, tmp_path: Path) -> None:
+    from harness import presets
+    from harness.orchestrate.history import History
+    from harness.orchestrate.points import PointSource
+    from harness.orchestrate.space import Space
+    from harness.study import Grid, Range, Search, Trial
+
+    grid = Grid(base=presets.synthetic_adatad(), axes={"training.adapter_lr": (1e-4, 1e-3)})
+    search = Search(method="optuna", samples=5, ranges={"training.adapter_lr": Range(low=1e-4, high=1e-2)})
+    history = History(tmp_path / "study", Space(grid, search))
+
+    def consider(trial: Trial) -> Job:
+        return Job(digest=trial.digest, name="one", payload={"work": str(tmp_path)})
+
+    source = PointSource(history, consider, budget_bytes=100)
+    swept = sweep(cluster, tmp_path, {}, num_slots=2, source=source)
+    assert [outcome.state for outcome in swept.outcomes.values()] == ["finished"] * 5
+    assert {event.job.digest for event in swept.events if event.job} == swept.outcomes.keys()
+    assert [point.values for point in history.told] == [[0.25]] * 5
+    assert {point.user_attrs["digest"] for point in history.told} == swept.outcomes.keys()
+
+
 def start_study(folder: Path) -> subprocess.Popen[str]:
     """Start a long sweep in a process group of its own and wait for its first trial."""
     study = subprocess.Popen(
