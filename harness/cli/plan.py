@@ -104,22 +104,24 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     scored = options.class_scores is not None
     grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant, external=scored)
     grid = on_features(grid, options.features)
-    grid = override_grid(grid, options.overrides, options.seeds)
-    _check_values(grid, study.presets[options.preset].base.data.name, options.on)
+    grid = _overridden(grid, options, study.presets[options.preset].base.data.name)
     device = find_device(options.device)
     open_data = _synthetic if options.on == "synthetic" else _given
     grid, sources = open_data(grid, options, options.results / study.name, terminal, prepare)
     return Plan(study=study, options=options, grid=grid, trials=grid.trials(), device=device, sources=sources)
 
 
-def _check_values(grid: Grid, own: str, on: str) -> None:
-    """Fail before any data is made if the values do not fit together."""
+def _overridden(grid: Grid, options: Options, own: str) -> Grid:
+    """Apply `--set` and `--seeds`; values that do not fit together fail here, before any data is made."""
     try:
+        grid = override_grid(grid, options.overrides, options.seeds)
         grid.trials()
     except ValueError as error:
-        if "synthetic" in (own, on) or own == on:
+        if "synthetic" in (own, options.on) or own == options.on:
             raise
-        raise UserError(f"{error}; the study is written for {own}, --set PATH=V changes its values for {on}") from None
+        hint = f"the study is written for {own}, --set PATH=V changes its values for {options.on}"
+        raise UserError(f"{error}; {hint}") from None
+    return grid
 
 
 def _synthetic(
