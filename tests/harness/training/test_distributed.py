@@ -53,6 +53,38 @@ dist.destroy_process_group()
 print("equal")
 """
 
+POLICY_GRADIENTS = """
+import sys
+import torch
+import torch.distributed as dist
+rank, folder, placement = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+from harness.training.distributed import average_gradients
+from models.config import ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig, VideoMAEConfig
+from models.detector import build_detector
+backbone = VideoMAEConfig(name="toy", width=16, depth=3, heads=2, mlp_hidden=24, patch=8, image_size=16, clip_frames=4)
+head = ActionFormerConfig(width=8, levels=2)
+config = DetectorConfig(backbone=backbone, adapter=AdapterConfig(placement=placement), head=head)
+lean = {"clips": 1, "inputs_on": "host", **({"keep": "nothing"} if placement == "outside" else {"keep_on": "host"})}
+frames = torch.randint(0, 256, (2, 3, 12, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+gradients = []
+for engine, shown in ((EngineConfig(**lean), frames[rank::2]), (EngineConfig(keep="everything"), frames)):
+    torch.manual_seed(0)
+    detector = build_detector(config, num_classes=2, features=8, resolution=16, engine=engine).double()
+    trained = [p for name, p in detector.named_parameters() if "adapter" in name]
+    for parameter in trained:
+        torch.nn.init.normal_(parameter, std=0.1)
+    detector.features(shown, 8).square().mean().backward()
+    if len(gradients) == 0:
+        average_gradients(trained)
+    gradients.append([p.grad for p in trained])
+assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(*gradients))
+assert any(grad.abs().max() > 0 for grad in gradients[0])
+dist.destroy_process_group()
+print("equal")
+"""
+
 
 def run_pair(script: str, *arguments: str) -> list[str]:
     pair = [
@@ -72,6 +104,11 @@ def run_pair(script: str, *arguments: str) -> list[str]:
 
 def test_averaged_gradients_are_those_of_the_joined_batch(tmp_path: Path):
     assert run_pair(GRADIENTS, str(tmp_path)) == ["equal", "equal"]
+
+
+@pytest.mark.parametrize("placement", ["inside", "outside"])
+def test_lean_policies_on_two_ranks_give_the_plain_gradients_of_the_joined_batch(tmp_path: Path, placement: str):
+    assert run_pair(POLICY_GRADIENTS, str(tmp_path), placement) == ["equal", "equal"]
 
 
 def test_two_ranks_agree_on_everything(small_world, small_trial: TrialConfig, tmp_path: Path):
