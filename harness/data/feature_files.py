@@ -1,6 +1,7 @@
 """Reading one array of features from a file of any usual kind, as data and never as code."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,30 @@ def load_array(path: Path) -> Float[ndarray, "rows columns"]:
 
 
 def _open(path: Path) -> Float[ndarray, "rows columns"]:
+    readers = {".pt": _from_torch, ".npz": _from_archive}
     try:
-        values = _from_torch(path) if path.suffix == ".pt" else np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(values, np.lib.npyio.NpzFile):
-            with values:
-                values = _one_of(path, {name: values[name] for name in _wanted(list(values.files))})
+        values = readers.get(path.suffix, _from_numpy)(path)
     except FileNotFoundError:
         raise MalformedFeatures(f"there is no file of features {path}") from None
     except MalformedFeatures:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise MalformedFeatures(f"{path} is not a file of features, or is cut short: {reason}") from None
     return _checked(path, values)
+
+
+def _from_numpy(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _from_archive(path: Path) -> Any:
+    # Opened here, because NumPy leaves a damaged archive open.
+    with path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, ndarray):  # a .npy under another name
+            return archive
+        return _one_of(path, {name: archive[name] for name in _wanted(list(archive.files))})
 
 
 def _from_torch(path: Path) -> Any:

@@ -1,20 +1,26 @@
 """Offline features are the frozen backbone's, are extracted once, and train like any other input."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.config import TrialConfig, with_values
+from harness.config import TrialConfig, WindowConfig, with_values
 from harness.data.features import FeatureStore
-from harness.data.index import Dataset, load_index
+from harness.data.given_features import GivenFeatures
+from harness.data.index import Dataset, load_index, save_index
 from harness.data.loader import stretch_loader, train_loader
+from harness.data.offline import prepare_offline
 from harness.data.sampling import Stretch
-from harness.training.extract import ensure_features
+from harness.training.extract import cut, encode, ensure_features
 from harness.training.loop import Places, fit, prepare_detector
 from harness.training.report import Interrupted, NoMeter, SilentReporter
+from models.config import OfflineConfig, RepresentationConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -128,3 +134,63 @@ def test_a_video_id_can_hold_any_character(tmp_path: Path):
     store.write("a/b:c?", np.ones((3, 2), dtype=np.float32))
     assert "a/b:c?" in store
     assert store.read("a/b:c?", 2, 3).tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+@given(st.integers(1, 900), st.integers(1, 12), st.integers(0, 3))
+def test_windows_give_every_cell_once(num_frames: int, features: int, margin: int):
+    window = WindowConfig(frames=features, span=4 * features, features=features, resolution=16)
+    if features <= 2 * margin:
+        return
+    cells = []
+    for stretch, first, end in cut(num_frames, window, margin):
+        assert stretch.start_frame % 4 == 0
+        assert 0 <= first < end <= stretch.num_cells(window)
+        assert stretch.start_frame + stretch.num_frames <= num_frames
+        start = stretch.start_frame // 4
+        # What a snippet at the edge would lack is only ever past the video's own ends.
+        assert first >= margin or start == 0
+        assert end <= features - margin or stretch.start_frame + stretch.num_frames == num_frames
+        cells += range(start + first, start + end)
+    assert cells == list(range(-(-num_frames // 4)))
+
+
+def test_snippets_do_not_notice_where_windows_are_cut(small_world, config: TrialConfig, dataset: Dataset):
+    """Two routes: 16-frame snippets of short windows that overlap, and of one window as long as the video."""
+    video = dataset.subset("validation")[0]
+    snippets = RepresentationConfig(kind="snippet", snippet_frames=16, snippet_stride=4)
+    values = {"model.tuning": "frozen", "model.representation": snippets}
+    found = []
+    for features, margin in ((8, 2), (32, 0)):
+        window = WindowConfig(frames=4 * features, span=4 * features, features=features, resolution=16)
+        changed = with_values(config, {**values, "data.window": window})
+        torch.manual_seed(0)
+        frozen = prepare_detector(changed, places(small_world, small_world.root / "snippets")).eval()
+        found.append(encode(frozen, video, changed, margin=margin, unreadable={}))
+    assert video.info.num_frames == 128
+    assert found[0].shape == (32, 16)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_a_trial_on_given_features_needs_no_video(small_world, config: TrialConfig, tmp_path: Path):
+    """The same features, extracted by the trial and given by the user, give the same result."""
+    store = ensure_features(
+        config, places(small_world, tmp_path / "a"), load_index(small_world.index), SilentReporter(), {}
+    )
+    own = fit(config, places(small_world, tmp_path / "a"), SilentReporter(), NoMeter())
+    root = tmp_path / "annotations"
+    root.mkdir()
+    (root / "annotations.json").write_bytes((small_world.root / "annotations.json").read_bytes())
+    (store.folder / "features.json").write_text(json.dumps({"channels": 16, "stride": 2, "fps": 16}))
+    given_features = GivenFeatures.open(store.folder)
+    index = tmp_path / "index.json"
+    save_index(prepare_offline("custom", root, given_features, config.data.window), index)
+    (tmp_path / "b").mkdir()
+    foreign = OfflineConfig(name="offline", channels=given_features.channels)
+    result = fit(
+        with_values(config, {"model.backbone": foreign}),
+        Places(dataset=index, weights=None, work=tmp_path / "b", features=store.folder),
+        SilentReporter(),
+        NoMeter(),
+    )
+    assert result.curve == own.curve
+    assert result.result == own.result

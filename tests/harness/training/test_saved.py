@@ -1,4 +1,4 @@
-"""A detector file says what it is, finds the weights that stayed frozen, and is refused in one sentence when damaged."""
+"""A detector file says what it is, finds the weights that stayed frozen, and is refused in one sentence if damaged."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,9 @@ def trained(config: TrialConfig, folder: Path, weights: Path | None = None):
 
 def backbone_file(config: TrialConfig, path: Path, seed: int = 5) -> Path:
     torch.manual_seed(seed)
-    plain = prepare_detector(with_values(config, {"model.adapter": None, "model.tuning": "frozen"}), places(path.parent))
+    plain = prepare_detector(
+        with_values(config, {"model.adapter": None, "model.tuning": "frozen"}), places(path.parent)
+    )
     assert plain.backbone is not None
     save_backbone(path, plain.backbone.state_dict())
     return path
@@ -77,11 +79,15 @@ def test_frozen_weights_that_moved_are_named_and_others_refused(small_trial: Tri
     saved = read_saved(tmp_path / "d.pt")
     assert saved is not None
     moved = weights.rename(tmp_path / "moved.pth")
-    with pytest.raises(ValueError, match=r"weights\.pth is not there.*expected --weights with the file of videomae-test"):
+    with pytest.raises(
+        ValueError, match=r"weights\.pth is not there.*expected --weights with the file of videomae-test"
+    ):
         open_saved(saved)
     assert torch.equal(outputs(open_saved(saved, moved))[1], outputs(before)[1])
     other = backbone_file(small_trial, tmp_path / "other.pth", seed=6)
-    with pytest.raises(ValueError, match=r"other\.pth has the digest .* was trained beside weights of videomae-test with"):
+    with pytest.raises(
+        ValueError, match=r"other\.pth has the digest .* was trained beside weights of videomae-test with"
+    ):
         open_saved(saved, other)
 
 
