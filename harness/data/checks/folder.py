@@ -142,9 +142,10 @@ def _check_chosen(
     kept, blocked = without_blocked(renamed, {*spec.data.blocked, *read_block_files(root, spec)})
     wanted = replace(kept, videos=tuple(video for video in kept.videos if video.subset in _subsets(spec)))
     annotations, _ = mended(wanted, check.classes)
+    unused = {video.video_id for video in listing.videos} - {video.video_id for video in wanted.videos}
     videos = None
     if files_by_stem(root):
-        videos = check_videos(root, wanted.videos, annotations, spec.data.max_unreadable, progress)
+        videos = check_videos(root, wanted.videos, annotations, unused, spec.data.max_unreadable, progress)
     findings = in_order([*check.findings, *(videos.findings if videos else ())])
     stops = [finding for finding in findings if finding.weight == "stops"]
     problem = f"{stops[0].count} x {stops[0].kind}: {stops[0].consequence}" if stops else ""

@@ -1,7 +1,7 @@
 """The video files of a folder against what the annotations say of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def check_videos(
     root: Path,
     listed: Sequence[ListedVideo],
     annotations: Sequence[VideoAnnotation],
+    unused: Collection[str],
     max_unreadable: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> VideoCheck:
@@ -52,6 +53,7 @@ def check_videos(
         root: The folder; files may lie anywhere below it.
         listed: The videos as they were written.
         annotations: The same, mended.
+        unused: Videos that are annotated too, but of which a study uses none.
         max_unreadable: Share of a subset's videos that may be lost before a study refuses.
         progress: Called with (files measured, files in all).
     """
@@ -69,7 +71,7 @@ def check_videos(
         *_ambiguous(candidates),
         *_mismatches(listed, infos),
         *_past_the_file(annotations, infos),
-        *_strangers(by_stem, candidates),
+        *_strangers(by_stem, [*candidates, *unused]),
     )
     return VideoCheck(
         num_files=sum(map(len, by_stem.values())), subsets=subsets, unreadable=unreadable, findings=findings
@@ -169,8 +171,8 @@ def _past_the_file(annotations: Sequence[VideoAnnotation], infos: Mapping[str, V
     ]
 
 
-def _strangers(by_stem: Mapping[str, list[Path]], candidates: Mapping[str, list[Path]]) -> list[Finding]:
-    known = {path for files in candidates.values() for path in files}
+def _strangers(by_stem: Mapping[str, list[Path]], video_ids: Collection[str]) -> list[Finding]:
+    known = {path for video_id in video_ids for path in files_of(video_id, by_stem)}
     others = [path.name for files in by_stem.values() for path in files if path not in known]
     return _some("harmless", "video file without annotations", others, "not used")
 

@@ -150,6 +150,7 @@ def test_blocked_videos_are_not_looked_for(make_folder) -> None:
     assert found.blocked == 2
     assert found.videos is not None
     assert found.videos.subsets["training"].annotated == 2
+    assert "video file without annotations" not in weights(found)
 
 
 @pytest.mark.parametrize(
