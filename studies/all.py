@@ -20,6 +20,7 @@ from studies import (
     compare_tuning,
     ego4d_moment_queries,
     epic_kitchens,
+    memory_frontier,
     scale_backbone,
     scale_frames,
     scale_kernel,
@@ -46,6 +47,7 @@ STUDIES = tuple(
         ego4d_moment_queries,
         compare_pretraining,
         scale_law,
+        memory_frontier,
     )
 )
 """In the order in which they run; `analyse_errors` comes first, as it keeps its own detections."""

@@ -1,0 +1,77 @@
+"""What fits on which card, in the paper's set-up and here: the largest input of every backbone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.export import Cell, Column, Table
+from harness.units import GIB
+
+NOTHING = Cell("does not fit", 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A backbone with one input, and what a training step of one video needs."""
+
+    backbone: str
+    frames: int
+    resolution: int
+    paper_bytes: int
+    """In the paper's set-up."""
+    lean_bytes: int
+    """With the leanest policy here, which computes the same numbers."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a window."""
+        return self.frames * self.resolution**2
+
+
+def frontier_table(inputs: Sequence[Input], cards: Mapping[str, int]) -> Table:
+    """Return one line per card and backbone: the largest input that fits, in the paper's set-up and here.
+
+    Args:
+        inputs: What was predicted, in any order.
+        cards: Bytes that tensors can occupy, by the card's name, as they shall be listed.
+    """
+    columns = (
+        Column(key="card", head="card"),
+        Column(key="backbone", head="backbone"),
+        Column(key="paper", head="largest input, paper's set-up", numeric=True),
+        Column(key="paper_gib", head="GiB", numeric=True),
+        Column(key="here", head="largest input here", numeric=True),
+        Column(key="here_gib", head="GiB here", numeric=True),
+        Column(key="times", head="times the pixels", numeric=True),
+    )
+    names = list(dict.fromkeys(each.backbone for each in inputs))
+    rows = tuple(_line(card, usable, name, inputs) for card, usable in cards.items() for name in names)
+    most = max(inputs, key=lambda each: each.pixels)
+    note = (
+        f"Predicted, one video per GPU; no input larger than {most.frames:,} frames of {most.resolution}² was asked "
+        "about; here: the leanest policy, the planner takes the fastest that fits"
+    )
+    return Table(name="frontier", title="What fits on which card", columns=columns, rows=rows, note=note)
+
+
+def _line(card: str, usable: int, backbone: str, inputs: Sequence[Input]) -> tuple[Cell, ...]:
+    own = [each for each in inputs if each.backbone == backbone]
+    paper = max((each for each in own if each.paper_bytes <= usable), key=lambda each: each.pixels, default=None)
+    here = max((each for each in own if each.lean_bytes <= usable), key=lambda each: each.pixels, default=None)
+    times = here.pixels / paper.pixels if here and paper else None
+    return (
+        Cell(card),
+        Cell(backbone),
+        _said(paper),
+        _gib(paper.paper_bytes if paper else None),
+        _said(here),
+        _gib(here.lean_bytes if here else None),
+        Cell("") if times is None else Cell(f"{times:.1f}", times),
+    )
+
+
+def _said(found: Input | None) -> Cell:
+    return NOTHING if found is None else Cell(f"{found.frames:,} frames of {found.resolution}²", found.pixels)
+
+
+def _gib(amount: int | None) -> Cell:
+    return Cell("") if amount is None else Cell(f"{amount / GIB:.1f}", amount / GIB)
