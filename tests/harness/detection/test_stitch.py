@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.config import DetectionConfig
-from harness.detection import Detections, merge_windows, select_candidates, to_rows
+from harness.detection import Detections, Pool, merge_windows, name_segments, select_candidates, to_rows
 
 CONFIG = DetectionConfig()
 
@@ -92,3 +92,42 @@ def test_a_segment_per_class_goes_with_its_class(seed: int) -> None:
         select_candidates(shared, scores, DetectionConfig()).segments,
         select_candidates(shared[:, 0], scores, DetectionConfig()).segments,
     )
+
+
+@given(st.integers(0, 10**6), st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_a_pool_loses_nothing_while_it_has_room_and_then_the_lowest_scores(seed, windows):
+    given = [random_window(seed + number) for number in range(windows)]
+    roomy, small = Pool(most=20 * windows), Pool(most=20)
+    for window in given:
+        roomy.add(window)
+        small.add(window)
+    everything = merge_windows(given, CONFIG)
+    assert all(np.array_equal(a, b) for a, b in zip(merge_windows(roomy.windows, CONFIG), everything, strict=True))
+    kept = np.sort(np.concatenate([window.scores for window in small.windows]))[::-1]
+    scores = np.sort(np.concatenate([window.scores for window in given]))[::-1]
+    assert len(kept) <= 2 * 20
+    # The best twenty are always there, however many windows came.
+    assert np.array_equal(kept[:20], scores[:20])
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["cuhk", "standard", "untrimmednet", "tcanet"]), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_naming_segments_equals_the_loop_and_is_sorted(seed, kind, top):
+    rng = np.random.default_rng(seed)
+    segments, scores = rng.random((6, 2)), rng.random(6)
+    class_scores = rng.random(5)
+    detections = Detections(segments, scores, np.zeros(6, dtype=np.int64))
+    config = replace(CONFIG, external=kind, external_top=top)
+    weights = 2 * np.exp(class_scores) / np.exp(class_scores).sum() if kind == "tcanet" else class_scores
+    expected = []
+    for label in sorted(range(5), key=lambda label: -weights[label])[:top]:
+        for segment, score in zip(segments, scores, strict=True):
+            joint = score * weights[label]
+            expected.append((joint**0.5 if kind == "standard" else joint, tuple(segment), label))
+    named = name_segments(detections, class_scores, config)
+    assert np.all(np.diff(named.scores) <= 0)
+    rows = zip(named.scores, map(tuple, named.segments), named.labels, strict=True)
+    for (score, segment, label), (other, *rest) in zip(sorted(rows), sorted(expected), strict=True):
+        np.testing.assert_allclose(score, other, rtol=1e-12)
+        assert [segment, label] == rest

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.detection import suppress, vote
+from harness.config import DetectionConfig
+from harness.detection import Detections, merge_windows, suppress, vote
 
 
 def slow_vote(kept, segments, scores, iou):
@@ -72,6 +73,43 @@ def test_voting_moves_survivors_and_nothing_else():
     assert np.array_equal(plain.scores, voted.scores)
     assert np.array_equal(plain.labels, voted.labels)
     np.testing.assert_allclose(voted.segments, slow_vote(plain.segments, segments, scores, 0.6), atol=1e-12)
+
+
+def slow_agnostic(segments, scores, labels, config):
+    """Gaussian suppression whatever the class, then a vote of all that came in: one pair at a time."""
+    alive, taken = dict(enumerate(scores)), []
+    while alive and len(taken) < config.max_detections:
+        best = min(alive, key=lambda index: (-alive[index], index))
+        taken.append((alive.pop(best), best))
+        start, end = segments[best]
+        for index in list(alive):
+            inter = max(0.0, min(end, segments[index][1]) - max(start, segments[index][0]))
+            union = (end - start + 1e-6) + (segments[index][1] - segments[index][0] + 1e-6) - inter
+            alive[index] *= np.exp(-((inter / union) ** 2) / config.nms_sigma)
+            if alive[index] < config.nms_min_score:
+                del alive[index]
+    kept = [segments[index] for _, index in taken]
+    moved = slow_vote(kept, segments, scores, config.voting_iou) if config.voting_iou else kept
+    return [(score, *place, labels[index]) for (score, index), place in zip(taken, moved, strict=True)]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([None, 0.5, 0.9]))
+@settings(max_examples=60, deadline=None)
+def test_a_trial_s_class_agnostic_settings_equal_the_double_loop(seed, voting_iou):
+    """ActivityNet's post-processing, from the config on."""
+    config = DetectionConfig(
+        class_agnostic=True, voting_iou=voting_iou, nms_sigma=0.7, nms_min_score=0.001, max_detections=25
+    )
+    segments, scores, labels = proposals(seed)
+    longer = segments[:, 1] > segments[:, 0]
+    scores = np.maximum(scores, 0.001) + np.arange(len(scores)) * 1e-9  # no ties: the loop has no rule for them
+    order = np.argsort(-scores[longer])
+    ranked = [values[longer][order] for values in (segments, scores, labels)]
+    expected = slow_agnostic(*ranked, config)
+    found = merge_windows([Detections(segments, scores, labels)], config)
+    np.testing.assert_allclose(
+        np.column_stack([found.scores, found.segments, found.labels]), np.array(expected).reshape(-1, 4), atol=1e-9
+    )
 
 
 @given(st.integers(0, 10**6))
