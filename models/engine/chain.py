@@ -1,10 +1,12 @@
 """A vision transformer executed piece by piece, part by part, and differentiated by hand.
 
     forward    prefix (embedding and what comes before the first trained piece), a few clips at a time, keeping nothing
-               segment 1 | segment 2 | ...: before each the residual stream is kept (device or host)
+               segments of `every` steps: before each the residual stream is kept (device or host)
+               step: adapter of the block before, attention and MLP of the next
                mean over space
-    backward   for the last segment first: the streams between its pieces again, then for its last piece first, part by
-               part: recompute with gradients, differentiate, overwrite that part of the stream's gradient
+    backward   for the last segment first: the inputs of its steps again; then for the last step first the stream
+               between its two pieces; then for its last piece first, part by part: recompute with gradients,
+               differentiate, overwrite that part of the stream's gradient
 
 One autograd function for the whole backbone, because then the order is known (what to fetch next) and the gradient of
 the stream is one buffer written over and over. Whatever is random is drawn once, for all clips of a piece, in the order
@@ -26,7 +28,7 @@ from models.config import EngineConfig
 from models.engine.clips import Clips, spans
 from models.engine.kept import Kept
 from models.engine.numbers import Numbers
-from models.engine.pieces import Part, Piece, Stream, mean_over_space, pieces_of, segments_of
+from models.engine.pieces import Part, Piece, Stream, mean_over_space, pieces_of, steps_of
 from models.engine.stored import Stored
 from models.precision import at_least_float32
 
@@ -70,8 +72,8 @@ class _Differentiated(torch.autograd.Function):
 
 
 @dataclass
-class Segment:
-    """Pieces that are recomputed together, and what they drew."""
+class Step:
+    """Pieces whose inputs are there at the same time when they are differentiated, and what they drew."""
 
     pieces: list[Piece]
     factors: list[Tensor | None]
@@ -88,7 +90,8 @@ class Chain:
         first = next((number for number, piece in enumerate(pieces) if piece.parameters), len(pieces))
         first = 0 if self._trains_embedding else first
         self._prefix, rest = pieces[:first], pieces[first:]
-        self._segments = [Segment(group, []) for group in segments_of(rest, engine.every)] if rest else []
+        steps = [Step(group, []) for group in steps_of(rest)] if rest else []
+        self._segments = [steps[start : start + engine.every] for start in range(0, len(steps), engine.every)]
         self._kept = Kept(engine.keep_on, clips.device)
         self._numbers = Numbers.now(clips.device)
         self._grid = TokenGrid(num_clips=clips.per_video, time=1, height=1, width=1)
@@ -102,11 +105,11 @@ class Chain:
                 return torch.cat([mean_over_space(self._prefix_part(span)) for span in parts])
             stream = self._prefixed()
             for segment in self._segments:
-                segment.factors = [self._drawn(piece, stream) for piece in segment.pieces]
                 if keep:
                     self._kept.put(stream)
-                for index, (piece, factors) in enumerate(zip(segment.pieces, segment.factors, strict=True)):
-                    stream = self._run(piece, stream, factors, overwrite=not keep or index > 0)
+                for number, step in enumerate(segment):
+                    step.factors = [self._drawn(piece, stream) for piece in step.pieces]
+                    stream = self._run_step(step, stream, overwrite=not keep or number > 0)
             return mean_over_space(stream)
 
     def backward(self, gradient: Float[Tensor, "clip tubelet channel"]) -> None:
@@ -114,12 +117,13 @@ class Chain:
         positions = self._grid.height * self._grid.width
         # Every position has the same share in the mean: no copies, until the first piece writes its own.
         flow: Stream = (gradient / positions)[:, :, None].expand(-1, -1, positions, -1)
-        for number, segment in reversed(list(enumerate(self._segments))):
-            streams = self._streams_between(segment)
+        while self._segments:
+            segment = self._segments.pop()
+            streams = self._inputs_of_steps(segment)
             self._kept.fetch()
-            for index, piece in reversed(list(enumerate(segment.pieces))):
-                first = number == index == 0 and not self._trains_embedding
-                flow = self._differentiate(piece, streams.pop(), flow, segment.factors[index], first=first)
+            for step in reversed(segment):
+                first = not self._segments and len(streams) == 1 and not self._trains_embedding
+                flow = self._differentiate_step(step, streams.pop(), flow, first=first)
         if self._trains_embedding:
             self._differentiate_embedding(flow)
 
@@ -174,13 +178,29 @@ class Chain:
         assert whole is not None
         return whole
 
-    def _streams_between(self, segment: Segment) -> list[Stream]:
-        """Return the input of every piece of a segment."""
+    def _run_step(self, step: Step, stream: Stream, *, overwrite: bool) -> Stream:
+        for index, (piece, factors) in enumerate(zip(step.pieces, step.factors, strict=True)):
+            stream = self._run(piece, stream, factors, overwrite=overwrite or index > 0)
+        return stream
+
+    def _inputs_of_steps(self, segment: list[Step]) -> list[Stream]:
+        """Return the input of every step of a segment."""
         streams = [self._kept.take()]
         with self._numbers.context():
-            for piece, factors in zip(segment.pieces[:-1], segment.factors, strict=False):
-                streams.append(self._run(piece, streams[-1], factors, overwrite=False))
+            for step in segment[:-1]:
+                streams.append(self._run_step(step, streams[-1], overwrite=False))
         return streams
+
+    def _differentiate_step(self, step: Step, stream: Stream, flow: Stream, *, first: bool) -> Stream:
+        streams = [stream]
+        del stream
+        with self._numbers.context():
+            for piece, factors in zip(step.pieces[:-1], step.factors, strict=False):
+                streams.append(self._run(piece, streams[-1], factors, overwrite=False))
+        for index, piece in reversed(list(enumerate(step.pieces))):
+            last = first and index == 0
+            flow = self._differentiate(piece, streams.pop(), flow, step.factors[index], first=last)
+        return flow
 
     def _differentiate(
         self, piece: Piece, stream: Stream, flow: Stream, factors: Tensor | None, *, first: bool

@@ -68,7 +68,7 @@ def _at_once(
         frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
         with torch.no_grad() if frozen else nullcontext():
             return pool_space(backbone(pixels, runner(engine)))
-    if engine.policy == "reference":
+    if engine.policy == "reference" and isinstance(backbone, VideoMAE):
         return full_resolution_ladder(backbone, ladder, pixels)
     return ladder(backbone, pixels, runner(engine))
 

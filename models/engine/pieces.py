@@ -105,15 +105,15 @@ def pieces_of(backbone: ClipTransformer, engine: EngineConfig) -> list[Piece]:
     return pieces
 
 
-def segments_of(pieces: list[Piece], every: int) -> list[list[Piece]]:
-    """Group pieces into what is recomputed from one kept stream: up to `every` blocks' attention and MLP.
+def steps_of(pieces: list[Piece]) -> list[list[Piece]]:
+    """Group pieces into steps of one attention and MLP each, with the adapter of the block before.
 
-    A segment starts with the adapter of the block before, because an adapter is cheap to compute twice and its whole
-    window is needed before anything else can start.
+    An adapter comes first, because it is cheap to compute twice and its whole window is needed before anything else can
+    start: what is kept is its input, and its output is there only while the next block needs it.
     """
     groups: list[list[Piece]] = [[]]
     for piece in pieces:
-        if sum(each.along == "clips" for each in groups[-1]) >= every:
+        if any(each.along == "clips" for each in groups[-1]):
             groups.append([])
         groups[-1].append(piece)
     return groups

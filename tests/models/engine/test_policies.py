@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.config import ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig, VideoMAEConfig
+from models.config import (
+    SLOWFAST,
+    VIDEO_SWIN,
+    ActionFormerConfig,
+    AdapterConfig,
+    DetectorConfig,
+    EngineConfig,
+    VideoMAEConfig,
+)
 from models.detector import Detector, build_detector
 from models.engine.rules import check_engine
 
@@ -44,7 +52,7 @@ def model_of(how: str, *, depth: int = 3, drop_path: float = 0.3, **adapter: Any
 def detector_of(model: DetectorConfig, engine: EngineConfig, dtype: torch.dtype = torch.float64) -> Detector:
     check_engine(engine, model, "bf16" if dtype == torch.float32 else "fp32")
     torch.manual_seed(0)
-    detector = build_detector(model, num_classes=2, features=8, resolution=16, engine=engine)
+    detector = build_detector(model, num_classes=2, features=8, resolution=32, engine=engine)
     # Adapters start as no-ops; give every one of them something to say, so that all gradients are non-zero.
     generator = torch.Generator().manual_seed(1)
     for name, parameter in detector.named_parameters():
@@ -119,6 +127,23 @@ def test_a_policy_changes_neither_output_nor_loss_nor_gradients(how: str, adapte
 @pytest.mark.parametrize("how", ["inside", "outside", "full", "frozen"])
 def test_the_papers_way_computes_the_same(how: str) -> None:
     assert_same_step(model_of(how), EngineConfig(policy="reference"), batch_of(videos=2, width=24))
+
+
+@pytest.mark.parametrize("placement", ["inside", "outside"])
+@pytest.mark.parametrize("name", ["slowfast-tiny", "videoswin-tiny"])
+def test_backbones_over_native_time_keep_their_blocks_inputs_anywhere(name: str, placement: str) -> None:
+    backbone: Any = {**SLOWFAST, **VIDEO_SWIN}[name]
+    if name == "videoswin-tiny":
+        backbone = replace(backbone, drop_path=0.3)
+    model = DetectorConfig(backbone=backbone, adapter=AdapterConfig(placement=placement), head=HEAD)  # type: ignore[arg-type]
+    for engine in (EngineConfig(), EngineConfig(keep_on="host", inputs_on="host"), EngineConfig(policy="reference")):
+        assert_same_step(model, engine, batch_of(videos=2, height=32, width=32))
+
+
+@pytest.mark.slow  # a minute of compilation
+def test_compiled_blocks_compute_the_same() -> None:
+    model = model_of("inside")
+    assert_same_step(model, EngineConfig(clips=2, compile=True), batch_of())
 
 
 def test_full_training_with_adapters_keeps_every_gradient() -> None:
