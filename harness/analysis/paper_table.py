@@ -18,6 +18,7 @@ from harness.analysis.paper.law import law_table
 from harness.analysis.paper.lookup import tables_of
 from harness.analysis.paper.places import Places, places
 from harness.analysis.paper.rows import DATA, Measure, PaperTable, Published, is_at, value_at
+from harness.analysis.paper.zoo import ZOO
 from harness.analysis.report.axes import hashable, is_size
 from harness.analysis.summary import Group, summarise
 from harness.units import GIB
@@ -49,7 +50,7 @@ def study_tables(study: str, rows: Sequence[Row]) -> list[Table]:
     if study == LAW_STUDY:
         return [law_table(rows)]
     tables, data = tables_of(study), {row[DATA] for row in rows}
-    known = [table for table in tables if table.setting.get(DATA) in data]
+    known = [table for table in (*tables, *ZOO) if table.study == study and table.setting.get(DATA) in data]
     first = {table.setting.get(DATA) for table in tables[:1]}
     elsewhere = [table for table in tables if table.setting.get(DATA) in first]
     return [paper_table(table, rows) for table in known or elsewhere]
@@ -63,7 +64,7 @@ def paper_table(table: PaperTable, rows: Sequence[Row]) -> Table:
     others = [_other(content, row, len(columns)) for row in table.others]
     return Table(
         name=f"paper-{table.number.lower().replace(' ', '-')}-{table.setting.get(DATA, '')}".rstrip("-"),
-        title=f"The paper's {table.number}: {table.title}",
+        title=table.heading,
         columns=columns,
         rows=(*others, *lines),
         note=_note(content, rows),
@@ -198,7 +199,8 @@ def _note(content: _Content, rows: Sequence[Row]) -> str:
             "whose place it takes, and only directions can be compared, not sizes"
         )
     else:
-        ours = "Ours: mean over seeds at the same setting; the paper trains one video per GPU"
+        ours = "Ours: mean over seeds at the same setting"
+        ours += "" if table.number == "zoo" else "; the paper trains one video per GPU"
     notes = [ours, *_sources(table)]
     if "params" in table.measures:
         notes.append("the paper counts adapters only, ours everything that is trained")

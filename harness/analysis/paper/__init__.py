@@ -26,6 +26,7 @@ from harness.analysis.paper.rows import (
     PaperTable,
     Published,
 )
+from harness.analysis.paper.zoo import ZOO
 
 __all__ = [
     "ADAPTER",
@@ -42,6 +43,7 @@ __all__ = [
     "SPATIAL_KERNEL",
     "TABLES",
     "TUNING",
+    "ZOO",
     "Measure",
     "PaperTable",
     "Published",

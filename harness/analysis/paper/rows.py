@@ -54,6 +54,7 @@ class PaperTable:
     """One table of the paper, its numbers and how they are laid out."""
 
     number: str
+    """`Table 5`; `zoo` for OpenTAD's released runs."""
     study: str
     """The study that asks the same."""
     title: str
@@ -71,6 +72,11 @@ class PaperTable:
     """Other methods, as they were published."""
     absent: str = ""
     """Which numbers of the table could not be found, in words."""
+
+    @property
+    def heading(self) -> str:
+        """Return the table's name for people."""
+        return f"OpenTAD's zoo: {self.title}" if self.number == "zoo" else f"The paper's {self.number}: {self.title}"
 
 
 def value_at(values: Mapping[str, Any], path: str) -> Any:

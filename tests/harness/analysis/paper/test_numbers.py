@@ -14,6 +14,7 @@ from harness.analysis.paper import (
     SPATIAL_KERNEL,
     TABLES,
     TUNING,
+    ZOO,
     published,
     published_at,
     tables_of,
@@ -22,6 +23,7 @@ from harness.analysis.paper.rows import HEAD, REPRESENTATION, is_at
 from harness.config import flatten
 from harness.data.datasets import THUMOS14
 from harness.presets import paper
+from studies.all import STUDIES
 
 # A second reading, in the words of adatad-facts 10.1 and 10.2: table, what the row is, mAP, GiB, M parameters.
 FRAME, SNIPPET = {REPRESENTATION: "frame"}, {REPRESENTATION: "snippet"}
@@ -118,3 +120,31 @@ def test_a_trials_row_is_found_by_its_config_and_by_its_studys_axes():
     axes = {"model.tuning": "adapter", "model.adapter": "plain"}
     assert published("compare_adapters", axes).map_avg == 70.2
     assert published("no_such_study", axes) is None
+
+
+# A second reading of OpenTAD's README: data set, backbone, averages in its order.
+ZOO_AVERAGES = {
+    ("scale_backbone", "thumos14"): [69.03, 71.14, 73.51, 74.95, 75.06, 77.07, 74.65],
+    ("scale_to_giant", "thumos14"): [75.06, 77.07, 74.65],
+    ("scale_backbone", "activitynet"): [37.81, 38.35, 39.21, 39.31, 39.77, 39.86],
+    ("epic_kitchens", "epic_verb"): [29.69],
+    ("epic_kitchens", "epic_noun"): [29.44],
+    ("ego4d_moment_queries", "ego4d"): [28.41],
+}
+
+
+def test_the_zoos_runs_are_read_right_and_average_to_what_they_say():
+    found = {(table.study, table.setting[DATA]): [row.map_avg for row in table.rows] for table in ZOO}
+    assert found == ZOO_AVERAGES
+    five = [row for table in ZOO for row in table.rows if len(row.map_at) == 5]
+    assert len(five) == 13
+    for row in five:
+        assert sum(row.map_at.values()) / 5 == pytest.approx(row.map_avg, abs=0.011)
+
+
+def test_the_zoos_giant_and_ego4d_runs_are_trials_of_the_released_presets():
+    for study, where in (("scale_to_giant", ZOO[1]), ("ego4d_moment_queries", ZOO[5])):
+        (grid,) = (each.presets["opentad"] for each in STUDIES if each.name == study)
+        trials = [flatten(trial.config) for trial in grid.trials()]
+        for row in where.rows:
+            assert any(is_at(trial, {**where.setting, **row.at}) for trial in trials), (study, row.at)
