@@ -168,20 +168,28 @@ def _earlier(out: Path, config: "TrialConfig") -> dict[str, Any] | None:
 
     note = out / "config.json"
     flat = json.loads(json.dumps(flatten(config)))
-    if note.is_file():
-        before = json.loads(note.read_text())
-        other = [path for path in {**before, **flat} if before.get(path) != flat.get(path)]
-        if other:
-            path = other[0]
-            raise UserError(
-                f"--out is {out}, which holds a run with {path} {before.get(path)}, not {flat.get(path)}; "
-                "expected another folder"
-            )
-    else:
+    if not note.is_file():
         _write(note, flat)
+        return None
+    before = _read(note)
+    other = next((path for path in {**before, **flat} if before.get(path) != flat.get(path)), None)
+    if other:
+        raise UserError(
+            f"--out is {out}, which holds a run with {other} {before.get(other)}, not {flat.get(other)}; "
+            "expected another folder"
+        )
     result = out / "result.json"
-    found = json.loads(result.read_text()) if result.is_file() else None
-    return found if found and found.get("digest") == digest(config) else None
+    found = _read(result) if result.is_file() else {}
+    return found if found.get("digest") == digest(config) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from harness.data.files import read_json
+
+    value = read_json(path, "note of a run")
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is no note of a run, expected it as it was written; or choose another --out")
+    return value
 
 
 def _result(outcome: "Fit", config: "TrialConfig", peak_bytes: int | None) -> dict[str, Any]:
