@@ -115,7 +115,7 @@ def _config(found: "DetectorFound", given: argparse.Namespace, num_classes: int)
     if isinstance(found.config.backbone, OfflineConfig):
         raise UserError(f"{given.checkpoint} detects on offline features, expected a detector with a backbone")
     base = with_values(presets.thumos_adatad(), {"model.backbone": found.config.backbone})
-    base = on_dataset(Grid(base=base, axes={}), dataset_of(given.on), "opentad").base
+    base = on_dataset(Grid(base=base, axes={}), dataset_of(given.on), "opentad", external=found.num_classes == 1).base
     named = found.num_classes == num_classes
     # Not the data set's published networks but those of the file; a head with more classes than one names them itself.
     values: dict[str, Any] = {"model": found.config, "data.num_classes": num_classes}
@@ -153,7 +153,6 @@ def _classes(given: argparse.Namespace, in_head: int) -> tuple[str, ...]:
 
     known = read_classes(given.classes) if given.classes is not None else dataset_of(given.on).classes
     if not known:
-        raise UserError(
-            f"{given.on} has no fixed list of classes, expected --classes FILE with {in_head} names, one a line"
-        )
+        number = f"{in_head} names" if in_head > 1 else "its names"
+        raise UserError(f"{given.on} has no fixed list of classes, expected --classes FILE with {number}, one a line")
     return tuple(known)
