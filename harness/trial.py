@@ -52,6 +52,8 @@ class TrialJob:
     """`warm`, `fresh` or `inline`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Columns the driver knows: git commit, argv."""
+    predicted_host_bytes: int = 0
+    """What the engine keeps on the host, as predicted."""
     tables: str | None = None
     """Where rows go if not into `results`: a URI such as `s3://bucket/study`."""
     features: Path | None = None
@@ -93,6 +95,7 @@ class TrialJob:
             "predicted_peak_bytes": self.predicted_peak_bytes,
             "slot": self.slot,
             "provenance": dict(self.provenance),
+            "predicted_host_bytes": self.predicted_host_bytes,
             "tables": self.tables,
             "features": str(self.features) if self.features else None,
             "class_scores": str(self.class_scores) if self.class_scores else None,

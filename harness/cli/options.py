@@ -50,6 +50,7 @@ class Options:
     slots: Literal["warm", "fresh"] | None
     search: Search
     """The study's own, with what the command line changes."""
+    exclusive: bool
     max_concurrent: int | None
     address: str | None
     results: Path
@@ -94,6 +95,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         workers=given.workers,
         slots=given.slots,
         search=_search(study.search, given),
+        exclusive=given.exclusive,
         max_concurrent=given.max_concurrent,
         address=given.address,
         results=results,
@@ -262,6 +264,11 @@ def _parser(study: Study) -> Parser:
         metavar="SIZE",
         help="keep decoded frames on this machine's disk, at most this much, so that videos are decoded once "
         f"(default: {format_bytes(DEFAULT_CACHE_BYTES)}; 0: decode in every epoch)",
+    )
+    how.add_argument(
+        "--exclusive",
+        action="store_true",
+        help="a card of its own for every trial (default: trials share cards by their predicted memory)",
     )
     how.add_argument("--max-concurrent", type=_count, metavar="N", help="at most this many trials at a time")
     how.add_argument(

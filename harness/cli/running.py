@@ -53,7 +53,12 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
         predicted = predict(plan, missing, terminal)
         maker = JobMaker(plan, columns, terminal)
         made = [maker.make(trial, predicted[trial.digest], rows.get(trial.digest)) for trial in missing]
-        jobs = [job for job in made if isinstance(job, TrialJob)]
+        # Nothing long is left for the end; but every point is seen with one seed before any with two.
+        work = {digest: found.flops for digest, found in predicted.items()}
+        jobs = sorted(
+            (job for job in made if isinstance(job, TrialJob)),
+            key=lambda job: (job.config.seed, -work[job.digest] * job.config.training.epochs),
+        )
         if jobs:
             stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
                                  console=terminal.console, quiet=terminal.quiet, on_row=note)  # fmt: skip
@@ -140,6 +145,15 @@ def predict(plan: Plan, trials: Sequence[Trial], terminal: Terminal) -> dict[str
     return {trial.digest: prediction for trial, prediction in zip(trials, predictions, strict=True)}
 
 
+def margin(plan: Plan, *, gpu: bool) -> float:
+    """Return the factor on predicted bytes that the study's finished trials teach."""
+    from harness.orchestrate.packing import learnt_margin
+
+    measured = "peak_reserved_bytes" if gpu else "peak_bytes"
+    rows = [row for row in plan.rows().values() if row["state"] == "finished"]
+    return learnt_margin([(row["predicted_peak_bytes"] or 0, row[measured]) for row in rows if row[measured]])
+
+
 class JobMaker:
     """Turns trials into jobs; what cannot fit gets its row at once."""
 
@@ -149,6 +163,7 @@ class JobMaker:
         self._columns = columns
         self._terminal = terminal
         self._gpu = plan.device.name != "cpu"
+        self._margin = margin(plan, gpu=self._gpu)
 
     @property
     def how(self) -> Any:
@@ -163,6 +178,8 @@ class JobMaker:
             max_concurrent=options.max_concurrent,
             address=options.address or os.environ.get("RAY_ADDRESS"),
             scheduler=options.search.scheduler,
+            margin=self._margin,
+            exclusive=options.exclusive,
         )
 
     def make(self, trial: Trial, prediction: Any, row: Row | None) -> Any:
@@ -194,6 +211,7 @@ class JobMaker:
             threads=1,
             data_workers=4 if self._gpu else 0,
             predicted_peak_bytes=prediction.peak_bytes,
+            predicted_host_bytes=prediction.host_bytes,
             slot=self.how.slots,
             cache_bytes=options.cache_size,
             features=options.features.resolve() if options.features else None,

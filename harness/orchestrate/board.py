@@ -1,21 +1,22 @@
-"""The board where Tune pins jobs and slots pick them up.
+"""The board where Tune pins jobs and slots pick them up: the rules, which know neither Ray nor waiting.
 
-`Board` holds the rules and knows neither Ray nor time; `BoardActor` lets others wait for its changes. A job is
+`BoardActor` (board_actor.py) lets others wait for its changes. A job is
 handed out again while its worker dies, until it ends or has been handed out `hand_outs` times. The first end of a
 job counts, later ones are ignored, so every call may be repeated.
 """
 
-import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.orchestrate.failures import KILLED, classify
+from harness.orchestrate.packing import Need, Packing, Spot
 
 KEPT_REPORTS = 1000
+MOST_OVERTAKEN = 20
+"""How many later jobs may start before one that does not fit yet; then all wait for it."""
 
 
 @dataclass
@@ -36,8 +37,19 @@ class _Entry:
 class Board:
     """Which job is where; all values are plain, so that they cross processes cheaply."""
 
-    def __init__(self, payloads: Mapping[str, Mapping[str, Any]], *, hand_outs: int, slots: int) -> None:
-        """Know the jobs; none is handed out before it is submitted."""
+    def __init__(
+        self,
+        payloads: Mapping[str, Mapping[str, Any]],
+        *,
+        hand_outs: int,
+        slots: int,
+        needs: Mapping[str, Need] | None = None,
+        packing: Packing | None = None,
+    ) -> None:
+        """Know the jobs; none is handed out before it is submitted, nor while its need does not fit anywhere."""
+        self._packing = packing
+        self._needs = dict(needs or {})
+        self._overtaken: dict[str, int] = {}
         self._entries = {digest: _Entry(payload) for digest, payload in payloads.items()}
         self._order = {digest: index for index, digest in enumerate(payloads)}
         self._pending: set[str] = set()
@@ -50,8 +62,9 @@ class Board:
         self.closed = False
         self.stopping = False
 
-    def add(self, digest: str, payload: Mapping[str, Any]) -> None:
+    def add(self, digest: str, payload: Mapping[str, Any], need: Need | None = None) -> None:
         """Know one more job, after all others; what is known already stays as it is."""
+        self._needs.setdefault(digest, need or Need())
         self._entries.setdefault(digest, _Entry(payload))
         self._order.setdefault(digest, len(self._order))
 
@@ -64,19 +77,33 @@ class Board:
             else:
                 self._pending.add(digest)
 
-    def reserve(self, slot: int) -> bool:
-        """Give the slot a job if there is one, without starting it; say whether the slot has one now."""
-        if slot not in self._at and self._pending:
+    def reserve(self, slot: int, node: str | None = None) -> bool:
+        """Give the slot a job if one fits, without starting it; say whether the slot has one now.
+
+        Args:
+            slot: which slot asks.
+            node: where its workers are, if they are somewhere already.
+        """
+        if slot not in self._at:
             # In the order given, whichever relay was quicker to submit.
-            digest = min(self._pending, key=self._order.__getitem__)
-            self._pending.remove(digest)
-            self._at[slot] = digest
-            self._entries[digest].slot = slot
+            waiting: list[str] = []
+            for digest in sorted(self._pending, key=self._order.__getitem__):
+                if self._fits(digest, node):
+                    self._hold(digest, slot, waiting)
+                    break
+                if self._overtaken.get(digest, 0) >= MOST_OVERTAKEN:
+                    break  # a large job would wait for ever if small ones always took the room that is left
+                waiting.append(digest)
         return slot in self._at
 
-    def take(self, slot: int) -> dict[str, Any] | None:
+    def spot(self, slot: int) -> Spot | None:
+        """Return where the slot's job has its room; None where nobody keeps account."""
+        digest = self._at.get(slot)
+        return self._packing.spot(digest) if self._packing and digest else None
+
+    def take(self, slot: int, node: str | None = None) -> dict[str, Any] | None:
         """Return the job that the slot is to run now: the one its last worker left behind, or the next."""
-        while self.reserve(slot):
+        while self.reserve(slot, node):
             digest = self._at[slot]
             entry = self._entries[digest]
             if entry.hand_outs >= self._hand_outs:
@@ -88,7 +115,9 @@ class Board:
             entry.hand_outs += 1
             entry.started_s = entry.started_s or time.monotonic()
             self._say("started", digest, values={"slot": slot, "hand_out": entry.hand_outs})
-            return {**entry.payload, "digest": digest, "hand_out": entry.hand_outs}
+            spot = self.spot(slot)
+            bound = {"card_bytes": spot.card_bytes} if spot and spot.card_bytes else {}
+            return {**entry.payload, **bound, "digest": digest, "hand_out": entry.hand_outs}
         return None
 
     def report(self, digest: str, metrics: Mapping[str, Any]) -> None:
@@ -200,9 +229,23 @@ class Board:
         """How many jobs have an outcome."""
         return sum(entry.outcome is not None for entry in self._entries.values())
 
+    def _hold(self, digest: str, slot: int, overtaken: Sequence[str]) -> None:
+        self._pending.remove(digest)
+        self._at[slot] = digest
+        self._entries[digest].slot = slot
+        for other in overtaken:
+            self._overtaken[other] = self._overtaken.get(other, 0) + 1
+
+    def _fits(self, digest: str, node: str | None) -> bool:
+        if self._packing is None:
+            return True
+        return self._packing.place(digest, self._needs.get(digest, Need()), node=node) is not None
+
     def _free(self, entry: _Entry) -> None:
         if entry.slot is not None:
-            del self._at[entry.slot]
+            digest = self._at.pop(entry.slot)
+            if self._packing is not None:
+                self._packing.free(digest)
         entry.slot = None
 
     def _give_up(self, digest: str) -> None:
@@ -213,70 +256,3 @@ class Board:
 
     def _say(self, kind: str, digest: str | None, **more: Any) -> None:
         self._events.append({"kind": kind, "digest": digest, **more})
-
-
-class BoardActor:
-    """A board that can be waited on; every method runs in one event loop, so nothing needs a lock."""
-
-    def __init__(self, payloads: Mapping[str, Mapping[str, Any]], *, hand_outs: int, slots: int) -> None:
-        """Start with every job known and none submitted."""
-        self._board = Board(payloads, hand_outs=hand_outs, slots=slots)
-        self._changed = asyncio.Event()
-
-    async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the board that never waits."""
-        result = getattr(self._board, method)(*args)
-        self._wake()
-        return result
-
-    async def reserve(self, slot: int) -> bool:
-        """Wait until the slot has a job to run; False when the board is closed."""
-        await self._until(lambda: self._board.closed or self._board.reserve(slot))
-        return not self._board.closed
-
-    async def take(self, slot: int, incarnation: str) -> dict[str, Any] | None:
-        """Wait for the slot's next job; None when the board is closed or a newer worker has come in the meantime."""
-        self._board.slot_up(slot, incarnation)
-        self._wake()
-        job: list[dict[str, Any]] = []
-
-        def ready() -> bool:
-            # The worker that asked may be dead: then a newer one has asked since, and the job must be its.
-            if self._board.closed or self._board.incarnation(slot) != incarnation:
-                return True
-            taken = self._board.take(slot)
-            job.extend([taken] if taken else [])
-            return bool(job)
-
-        await self._until(ready)
-        self._wake()
-        return job[0] if job else None
-
-    async def follow(self, digest: str, after: int) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
-        """Wait for news of a job; see `Board.follow`."""
-        await self._until(lambda: self._board.has_news(digest, after) or self._board.closed)
-        return self._board.follow(digest, after)
-
-    async def stopped(self, digest: str) -> str:
-        """Wait until the job is asked to stop; return the state with which it should end."""
-        await self._until(lambda: self._board.should_stop(digest) is not None)
-        return self._board.should_stop(digest) or "interrupted"
-
-    async def events(self, wait_s: float) -> list[dict[str, Any]]:
-        """Return what happened since the last call, waiting for something to happen for at most `wait_s`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._until(lambda: self._board.has_events), wait_s)
-        return self._board.events()
-
-    async def close(self) -> None:
-        """Send every waiting slot home."""
-        self._board.closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _until(self, ready: Callable[[], bool]) -> None:
-        while not ready():
-            await self._changed.wait()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.orchestrate.packing import Need
 from harness.study import State
 
 Metrics = dict[str, float | int | str | None]
@@ -21,6 +22,8 @@ class Job:
     payload: Mapping[str, Any]
     """Handed to the trial function as it is (plus `hand_out`: how often it was started in this sweep); JSON only."""
     predicted_peak_bytes: int | None = None
+    need: Need = field(default_factory=Need)
+    """What it takes where it runs; counts only in a sweep that packs."""
 
 
 @dataclass(frozen=True, kw_only=True)

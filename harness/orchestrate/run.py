@@ -1,7 +1,7 @@
 """A study's trials on Ray: from jobs, or points that a search draws, to rows, with the display in between."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +10,20 @@ from rich.console import Console
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.history import History
 from harness.orchestrate.jobs import Job, Outcome
+from harness.orchestrate.nodes import survey
+from harness.orchestrate.packing import Need, Packing
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.sweep import run_sweep
 from harness.study import SchedulerName, Trial
 from harness.trial import TrialJob, ended_without_row
+from harness.units import format_bytes
 
 EXECUTE = "harness.trial.execute"
 CPUS_PER_WORKER = 1
+PROCESS_BYTES = 700 * 2**20
+"""What a process that has imported torch holds before it does anything."""
+SEARCH_SLOTS_PER_CARD = 4
 
 Row = Mapping[str, Any]
 
@@ -33,6 +39,10 @@ class SweepOptions:
     max_concurrent: int | None
     address: str | None
     scheduler: SchedulerName = "none"
+    margin: float = 1.0
+    """Predicted bytes are multiplied by this where trials are packed."""
+    exclusive: bool = False
+    """Whether every trial has a card of its own."""
 
 
 def run_trials(
@@ -96,7 +106,7 @@ def run_points(
 
     def decide(trial: Trial) -> Job | Row:
         known = consider(trial)
-        return run.known(known) if isinstance(known, TrialJob) else known
+        return run.fitting(known) if isinstance(known, TrialJob) else known
 
     run.sweep(
         [],
@@ -123,6 +133,7 @@ class _Run:
         self._quiet = quiet
         self._log_dir = log_dir
         self._on_row = on_row
+        self._packed: Packing | None = None
         self._trials: dict[str, TrialJob] = {}
 
     def known(self, job: TrialJob) -> Job:
@@ -132,7 +143,24 @@ class _Run:
             name=job.name,
             payload=job.to_json(),
             predicted_peak_bytes=job.predicted_peak_bytes,
+            need=self._need(job),
         )
+
+    def fitting(self, job: TrialJob) -> Job | Row:
+        """Return the job, or its row if it fits nowhere."""
+        known = self.known(job)
+        if self._packed is None:
+            return known
+        known = _clamp(self._packed)(known)
+        return self._too_large(self._packed, known) or known
+
+    def _need(self, job: TrialJob) -> Need:
+        options = self._options
+        peak = int((job.predicted_peak_bytes or 0) * options.margin)
+        if not options.gpus_per_worker:
+            return Need(cpus=CPUS_PER_WORKER, host_bytes=PROCESS_BYTES + peak)
+        host = (1 + job.data_workers) * PROCESS_BYTES + job.predicted_host_bytes
+        return Need(cpus=CPUS_PER_WORKER, host_bytes=host, card_bytes=max(peak, 1), exclusive=options.exclusive)
 
     def sweep(
         self,
@@ -146,7 +174,10 @@ class _Run:
         options = self._options
         self._say("starting Ray ...")
         with connect(options.address) as cluster:
-            slots = self._num_slots(cluster, total - done_before)
+            packing = self._packing(own=cluster.own)
+            if packing is not None:
+                self._packed, jobs = packing, self._placeable(packing, jobs)
+            slots = self._num_slots(cluster, packing, jobs, total - done_before)
             if cluster.dashboard_url:
                 self._say(f"Ray dashboard: {cluster.dashboard_url}")
             display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console)
@@ -160,6 +191,7 @@ class _Run:
                     workers_per_slot=options.workers,
                     cpus_per_worker=CPUS_PER_WORKER,
                     gpus_per_worker=options.gpus_per_worker,
+                    packing=packing,
                     source=source,
                     scheduler=options.scheduler,
                     epochs=epochs,
@@ -168,16 +200,45 @@ class _Run:
                     log_dir=self._log_dir,
                 )
 
-    def _num_slots(self, cluster: Cluster, num_jobs: int) -> int:
+    def _packing(self, *, own: bool) -> Packing | None:
+        """Return the account of what the cluster has; trials of several workers, and warm ones on cards, need none."""
         options = self._options
+        if options.workers > 1 or (options.gpus_per_worker and options.slots == "warm"):
+            return None
+        packing = Packing(survey(own=own))
+        return packing if packing.largest_card or not options.gpus_per_worker else None
+
+    def _num_slots(self, cluster: Cluster, packing: Packing | None, jobs: Sequence[Job], num_jobs: int) -> int:
+        options = self._options
+        on_cards = packing is not None and options.gpus_per_worker > 0
         slots = num_slots(
             cluster,
             num_jobs,
             workers=options.workers,
             cpus_per_worker=CPUS_PER_WORKER,
-            gpus_per_worker=options.gpus_per_worker,
+            gpus_per_worker=0.0 if on_cards else options.gpus_per_worker,
         )
+        if packing is not None and jobs:
+            slots = max(1, min(slots, packing.most_at_once(job.need for job in jobs)))
+        elif on_cards:
+            # What a search will draw is not known; more slots than cards let small trials share one.
+            slots = min(slots, SEARCH_SLOTS_PER_CARD * max(1, int(cluster.num_gpus)))
         return min(slots, options.max_concurrent or slots)
+
+    def _placeable(self, packing: Packing, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs that fit somewhere; the others get their row at once."""
+        return [job for job in map(_clamp(packing), jobs) if self._too_large(packing, job) is None]
+
+    def _too_large(self, packing: Packing, job: Job) -> Row | None:
+        if packing.could_fit(job.need):
+            return None
+        need = job.need
+        what = f"{format_bytes(need.card_bytes)} on a card and " if need.card_bytes else ""
+        reason = f"needs {what}{format_bytes(need.host_bytes)} of host memory, which no machine of the cluster has"
+        self._say(f"{job.name}: too large, {reason}")
+        row = ended_without_row(self._trials[job.digest], "too_large", reason)
+        self._on_row(row)
+        return row
 
     def _ended(self, outcome: Outcome) -> None:
         self.interrupted |= outcome.state == "interrupted"
@@ -192,3 +253,15 @@ class _Run:
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(line, style="dim")
+
+
+def _clamp(packing: Packing) -> Callable[[Job], Job]:
+    """Let a trial that is predicted to fit have the largest card to itself, where only the margin does not fit."""
+
+    def clamp(job: Job) -> Job:
+        largest, need = packing.largest_card, job.need
+        if need.card_bytes > largest >= (job.predicted_peak_bytes or 0):
+            return replace(job, need=replace(need, card_bytes=largest))
+        return job
+
+    return clamp

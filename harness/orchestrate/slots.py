@@ -16,9 +16,12 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 
 from harness.orchestrate.cluster import NAMESPACE, SLOT_THREADS
+from harness.orchestrate.packing import Spot
 from harness.orchestrate.worker import serve
 
 SlotKind = Literal["warm", "fresh"]
+NODE_LABEL = "ray.io/node-id"
+"""Every Ray node has this label; it keeps a trial on the node where its room is."""
 MAX_FAILURES = 2
 """How often a dead worker group is started again for the same job."""
 
@@ -74,7 +77,8 @@ class Slot:
             ended = 0
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
-                    self._fit()
+                    spot: Any = ray.get(board.call.remote("spot", self.index))
+                    self._fit(spot)
                     if self._config.kind == "warm":
                         return
                 except Exception as error:
@@ -89,7 +93,7 @@ class Slot:
         except Exception as error:  # the board is gone: the sweep is over or starts anew
             self.error = str(error)
 
-    def _fit(self) -> None:
+    def _fit(self, spot: Spot | None) -> None:
         from harness.orchestrate.trainer import SlotTrainer
 
         config = self._config
@@ -106,7 +110,8 @@ class Slot:
             scaling_config=ScalingConfig(
                 num_workers=config.workers,
                 use_gpu=config.gpus_per_worker > 0,
-                resources_per_worker=resources_per_worker(config),
+                resources_per_worker=resources_per_worker(config, spot),
+                label_selector={NODE_LABEL: spot.node} if spot else None,
             ),
             run_config=RunConfig(
                 name=f"{config.board}-slot{self.index}-{uuid.uuid4().hex[:6]}",
@@ -117,10 +122,10 @@ class Slot:
         ).fit()
 
 
-def resources_per_worker(config: SlotConfig) -> dict[str, float]:
-    """Return what Ray is asked for per worker."""
-    gpus = {"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}
-    return {"CPU": config.cpus_per_worker, **gpus}
+def resources_per_worker(config: SlotConfig, spot: Spot | None = None) -> dict[str, float]:
+    """Return what Ray is asked for per worker: of a card the part that its trial was given."""
+    gpus = config.gpus_per_worker if spot is None else spot.share
+    return {"CPU": config.cpus_per_worker, **({"GPU": gpus} if gpus else {})}
 
 
 class DeathNotice(UserCallback):

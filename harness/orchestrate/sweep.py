@@ -17,11 +17,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from harness.orchestrate.board import BoardActor
+from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
 from harness.orchestrate.failures import classify
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
+from harness.orchestrate.packing import Packing
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.relay import numbers
 from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
@@ -42,6 +43,7 @@ def run_sweep(
     workers_per_slot: int = 1,
     cpus_per_worker: int = 1,
     gpus_per_worker: float = 0.0,
+    packing: Packing | None = None,
     source: PointSource | None = None,
     scheduler: SchedulerName = "none",
     epochs: int = 1,
@@ -65,6 +67,8 @@ def run_sweep(
         workers_per_slot: Ray Train workers per trial.
         cpus_per_worker: CPUs, and torch threads, of a worker.
         gpus_per_worker: GPUs of a worker.
+        packing: keeps account of cards, cores and host memory, so that jobs only start where they fit; without it
+            every slot takes any job. Only for trials of one worker.
         source: draws the jobs, one whenever a slot is free.
         scheduler: who ends trials early, by the `loss` that they report per `epoch`.
         epochs: those of the longest trial.
@@ -75,7 +79,7 @@ def run_sweep(
     """
     if not jobs and source is None:
         return {}
-    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots)
+    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots, packing)
     config = SlotConfig(
         kind=slots,
         board=sweep.name,
@@ -105,6 +109,7 @@ class _Sweep:
         on_end: Callable[[Outcome], None],
         log_dir: Path | None,
         num_slots: int,
+        packing: Packing | None,
     ) -> None:
         self.name = f"sweep-{uuid.uuid4().hex[:8]}"
         self.outcomes: dict[str, Outcome] = {}
@@ -129,7 +134,13 @@ class _Sweep:
         actor: Any = ray.remote(BoardActor)
         self._board: Any = actor.options(
             name=self.name, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
-        ).remote(payloads, hand_outs=1 + MAX_FAILURES, slots=num_slots)
+        ).remote(
+            payloads,
+            hand_outs=1 + MAX_FAILURES,
+            slots=num_slots,
+            needs={job.digest: job.need for job in jobs},
+            packing=packing,
+        )
 
     def start(self, config: SlotConfig, source: PointSource | None, scheduler: SchedulerName, epochs: int) -> None:
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
@@ -153,7 +164,7 @@ class _Sweep:
         if job.digest not in self._missing:
             self._missing.add(job.digest)
             self._added.append(job)
-            ray.get(self._board.call.remote("add", job.digest, dict(job.payload)))
+            ray.get(self._board.call.remote("add", job.digest, dict(job.payload), job.need))
 
     def _start_slots(self) -> None:
         settled = self._up + sum(slot.error is not None for slot in self._slots)

@@ -25,4 +25,4 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
         if reporter.should_stop():
             return {"state": reporter.stop_state}
     return {"state": "finished", "map_avg": 0.25, "resumed_at": resumed_at, "pid": os.getpid(),
-            "world_size": reporter.world_size}  # fmt: skip
+            "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0)}  # fmt: skip

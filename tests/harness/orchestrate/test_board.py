@@ -6,7 +6,9 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given
 
-from harness.orchestrate.board import Board, BoardActor
+from harness.orchestrate.board import MOST_OVERTAKEN, Board
+from harness.orchestrate.board_actor import BoardActor
+from harness.orchestrate.packing import Need, Node, Packing
 
 
 def board(*digests: str, hand_outs: int = 3, slots: int = 2) -> Board:
@@ -127,6 +129,52 @@ def test_jobs_that_a_search_adds_come_after_all_others_and_only_once() -> None:
     assert (job["digest"], "epochs" in job) == ("a", False)
     made.end("a", {"state": "finished"})
     assert take(made, 0) == "b"
+
+
+def packed(needs: dict[str, Need], *, cards: tuple[int, ...], slots: int = 4) -> Board:
+    packing = Packing([Node(name="a", cpus=64, host_bytes=0, cards=cards)])
+    made = Board({digest: {} for digest in needs}, hand_outs=3, slots=slots, needs=needs, packing=packing)
+    for digest in needs:
+        made.submit(digest)
+    return made
+
+
+def test_jobs_start_only_where_their_memory_fits_and_are_told_how_much_they_have() -> None:
+    needs = {"big": Need(card_bytes=70), "mid": Need(card_bytes=50), "low": Need(card_bytes=30)}
+    made = packed(needs, cards=(100,))
+    big = made.take(0)
+    assert big is not None
+    assert (big["digest"], big["card_bytes"]) == ("big", 70)
+    assert take(made, 1) == "low", "mid does not fit beside big, low does"
+    assert made.take(2) is None
+    made.end("big", {"state": "finished"})
+    assert take(made, 2) == "mid"
+    spot = made.spot(2)
+    assert spot is not None
+    assert (spot.card, spot.share) == (0, 0.5)
+
+
+def test_a_dead_workers_job_keeps_its_room_and_a_dead_slots_job_gives_it_back() -> None:
+    made = packed({"a": Need(card_bytes=60), "b": Need(card_bytes=60)}, cards=(100,))
+    assert take(made, 0) == "a"
+    made.worker_died(0, "ActorDiedError: gone")
+    assert made.take(1) is None, "the room is still that of the job which starts again"
+    made.slot_down(0, "ActorDiedError: gone")
+    assert take(made, 1) == "a"
+
+
+def test_a_large_job_is_not_overtaken_for_ever() -> None:
+    needs = {"first": Need(card_bytes=60), "large": Need(card_bytes=100)}
+    needs |= {f"small{number}": Need(card_bytes=30) for number in range(3 * MOST_OVERTAKEN)}
+    made = packed(needs, cards=(100,))
+    assert take(made, 0) == "first"
+    started = []
+    while (digest := take(made, 1)) is not None:
+        started.append(digest)
+        made.end(digest, {"state": "finished"})
+    assert len(started) == MOST_OVERTAKEN
+    made.end("first", {"state": "finished"})
+    assert take(made, 1) == "large"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60))
