@@ -3,6 +3,8 @@
 decord is the faster one at single frames of long files. PyAV carries a younger FFmpeg, which knows AV1, and takes
 frames by their time stamps, so it needs no duration in the header and no even rate, and it has no trouble with frames
 of a few pixels. Probing tries them in this order and the choice is kept with the file's facts (`VideoInfo.reader`).
+Containers without an index (MPEG-TS, FLV ...) go to PyAV alone: decord opens them, but its frames are not those that
+were asked for (11 too late in a short MPEG-TS file, 3 too early at the end of an FLV one).
 
 Both take the same video stream of several: the one that FFmpeg's `av_find_best_stream` names, which looks at
 dispositions (never a cover picture), then bit rate and size. A number alone would not do: decord cannot be told one.
@@ -22,6 +24,9 @@ from harness.data.video_info import ReaderName, TimeLine, UnreadableVideo
 
 READERS: tuple[ReaderName, ...] = ("decord", "pyav")
 """In the order in which probing tries them."""
+
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
+_MATROSKA = b"\x1aE\xdf\xa3"
 
 CHUNK_BYTES = 48 * 2**20
 """Decoded frames held at full size at once; a window of 4K frames would otherwise take gigabytes."""
@@ -77,6 +82,21 @@ def open_reader(path: Path | str, name: ReaderName, threads: int = 1) -> Reader:
             return AvReader(path, threads)
         case _:
             assert_never(name)
+
+
+def readers_for(path: Path | str) -> tuple[ReaderName, ...]:
+    """Return who may read a file, in the order in which to ask, by how the file begins.
+
+    Raises:
+        UnreadableVideo: it cannot be opened.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise UnreadableVideo(f"cannot be opened: {error.strerror}") from None
+    indexed = head[4:8] in _MP4_BOXES or head[:4] == _MATROSKA or (head[:4] == b"RIFF" and head[8:] == b"AVI ")
+    return READERS if indexed else ("pyav",)
 
 
 def check_file(path: Path | str) -> None:

@@ -182,6 +182,9 @@ def _open_stream(path: str) -> tuple[InputContainer, VideoStream]:
     if not isinstance(stream, VideoStream):
         container.close()
         raise UnreadableVideo("has no video stream")
+    if stream.codec_context is None:
+        container.close()
+        raise UnreadableVideo("no decoder knows its codec")
     return container, stream
 
 

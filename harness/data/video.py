@@ -21,7 +21,7 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from harness.config import ReduceIn
-from harness.data.decode import READERS, Reader, check_file, open_reader, reduced_size
+from harness.data.decode import READERS, Reader, check_file, open_reader, readers_for, reduced_size
 from harness.data.video_info import ReaderName, UnreadableVideo, VideoInfo, measure
 
 __all__ = ["READ_TIMEOUT_S", "UnreadableVideo", "VideoInfo", "probe_here", "read_blocks", "read_frames"]
@@ -114,14 +114,16 @@ def probe_here(path: Path | str, readers: Sequence[ReaderName] = READERS) -> Vid
 
     Args:
         path: The file.
-        readers: Tried in this order; the first that can read it is recorded.
+        readers: Who may be asked; the first that can read it is recorded.
 
     Raises:
         UnreadableVideo: none can; the reason is the last one's.
     """
     check_file(path)
-    failure = UnreadableVideo("nobody was asked to read it")
-    for name in readers:
+    failure = UnreadableVideo("is in a container that this reader is not trusted with")
+    for name in readers_for(path):
+        if name not in readers:
+            continue
         try:
             return _probe_with(path, name)
         except UnreadableVideo as error:
