@@ -13,6 +13,7 @@ from harness.cli.commands import (
     evaluate,
     extract,
     fit,
+    memory,
     query,
     report,
     reproduce,
@@ -21,7 +22,10 @@ from harness.cli.commands import (
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
-COMMANDS = (train, detect, extract, evaluate, diagnose, errors, query, fit, report, reproduce, compact, check, bench)
+COMMANDS = (
+    *(train, detect, extract, evaluate, diagnose, errors, memory),
+    *(query, fit, report, reproduce, compact, check, bench),
+)
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 
 

@@ -1,14 +1,16 @@
-"""Tracing a deep vision transformer at two small depths instead of its own.
+"""Tracing a deep vision transformer on a long window at small depths and lengths instead of its own.
 
-All its blocks are alike, so whatever a step needs grows by the same amount with every block: bytes of each category at
-the peak, operations, bytes moved. A policy that takes a window a few clips at a time runs hundreds of thousands of
-operators through 40 blocks, which would take minutes to trace; two traces of a few blocks tell the rest exactly. Where
-the two peaks are not at the same place of the network, the whole of it is traced after all.
+All its blocks are alike, and so are all stretches of a window that are taken a few clips at a time. So whatever a step
+needs grows by the same amount with every block and every stretch: the bytes of each category at each place, operations,
+bytes moved. A policy that takes a window a few clips at a time runs hundreds of thousands of operators through 40
+blocks, which would take minutes to trace; a few traces of a few blocks and stretches tell the rest exactly. Every place
+of the network is extended by itself, because another one than in the small traces may have the peak in the end.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.config import TrialConfig, with_values
 from harness.memory.timeline import Peak, Work
@@ -17,34 +19,58 @@ from models.config import VideoMAEConfig
 
 WORTH_IT = 12
 """Fewest blocks of a network that is shortened."""
+STRETCHES = (3, 4)
+"""So many stretches of a window are traced: one at either end and at least one between."""
 BLOCK = re.compile(r"(backbone\.blocks|ladder\.adapters)\.(\d+)")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something a config has many of."""
+
+    sizes: Callable[[TrialConfig], tuple[int, int, int] | None]
+    """Two small sizes, and its own, which lies whole steps beyond; None: not worth it."""
+    resized: Callable[[TrialConfig, int], TrialConfig]
+    moved: Callable[[TrialConfig, str, int], str]
+    """Where a layer of a config's network lies in one of another size, counted from the nearer end."""
 
 
 def trace_quickly(config: TrialConfig, rules: Rules) -> Traced:
     """Return what `trace_step` would, sooner."""
-    depths = small_depths(config)
-    if depths is None:
-        return trace_step(config, rules)
-    short, longer = (trace_step(with_depth(config, depth), rules) for depth in depths)
-    deep = config.model.backbone.layers
-    layer = _same_place(short.peak.layer, longer.peak.layer, (*depths, deep))
-    if layer is None or short.peak.phase != longer.peak.phase:
-        return trace_step(config, rules)
-    return _extended(short, longer, layer, (deep - depths[1]) // (depths[1] - depths[0]))
+    return _traced(config, rules, AXES)
 
 
-def small_depths(config: TrialConfig) -> tuple[int, int] | None:
-    """Return two depths whose difference divides what is missing to the network's own; None: not worth it."""
+def _traced(config: TrialConfig, rules: Rules, axes: Sequence[Axis]) -> Traced:
+    if not axes:
+        return trace_step(config, rules)
+    axis, *rest = axes
+    sizes = axis.sizes(config)
+    if sizes is None:
+        return _traced(config, rules, rest)
+    small, longer, full = sizes
+    short, long = (_moved(axis.resized(config, size), rules, axis, rest, full) for size in (small, longer))
+    return _extended(short, long, (full - longer) // (longer - small))
+
+
+def _moved(config: TrialConfig, rules: Rules, axis: Axis, rest: Sequence[Axis], full: int) -> Traced:
+    """Trace a small config; its places are named as in the full one."""
+    traced = _traced(config, rules, rest)
+    peaks = [replace(peak, layer=axis.moved(config, peak.layer, full)) for peak in traced.peaks]
+    return replace(traced, peaks=peaks)
+
+
+def small_depths(config: TrialConfig) -> tuple[int, int, int] | None:
+    """Return two depths whose difference divides what is missing to the network's own, and that."""
     backbone, adapter, every = config.model.backbone, config.model.adapter, config.engine.every
     if not isinstance(backbone, VideoMAEConfig) or backbone.depth < WORTH_IT or (adapter and adapter.layers):
         return None
     adapted = len(adapter.adapted(backbone.depth)) if adapter else backbone.depth
-    if adapted not in (backbone.depth, backbone.depth // 2) or adapted * (backbone.depth // adapted) != backbone.depth:
+    if adapted * (backbone.depth // adapted) != backbone.depth or backbone.depth // adapted > 2:
         return None
     # A step keeps as many blocks as are recomputed together, on both sides of the first adapted one.
     step = every * (backbone.depth // adapted)
-    first = max(2 * step, 4) + backbone.depth % step
-    return (first, first + step) if 2 * first + step < backbone.depth else None
+    first = max(2 * step, 6) + backbone.depth % step
+    return (first, first + step, backbone.depth) if 2 * first + step < backbone.depth else None
 
 
 def with_depth(config: TrialConfig, depth: int) -> TrialConfig:
@@ -57,42 +83,65 @@ def with_depth(config: TrialConfig, depth: int) -> TrialConfig:
     return with_values(config, values)
 
 
-def _same_place(short: str, longer: str, depths: tuple[int, int, int]) -> str | None:
-    """Return where in the deep network a layer of both small ones lies, counted from either end; None: nowhere."""
-    first, second = BLOCK.match(short), BLOCK.match(longer)
-    if first is None or second is None:
-        return longer if short == longer else None
-    if BLOCK.sub("", short) != BLOCK.sub("", longer) or first[1] != second[1]:
+def small_lengths(config: TrialConfig) -> tuple[int, int, int] | None:
+    """Return two numbers of frames that are a few stretches each, and the window's own."""
+    backbone, window = config.model.backbone, config.data.window
+    if not isinstance(backbone, VideoMAEConfig) or not config.engine.clips or config.training.batch_size != 1:
         return None
-    numbers = int(first[2]), int(second[2])
-    if numbers[0] == numbers[1]:
-        number = numbers[0]
-    elif depths[0] - numbers[0] == depths[1] - numbers[1]:
-        number = depths[2] - (depths[0] - numbers[0])
-    else:
+    stretch = config.engine.clips * backbone.clip_frames
+    if config.model.representation.kind == "snippet" or window.frames % stretch:
         return None
-    return BLOCK.sub(f"{first[1]}.{number}", longer)
+    first, second = (count * stretch for count in STRETCHES)
+    return (first, second, window.frames) if first + second < window.frames else None
 
 
-def _extended(short: Traced, longer: Traced, layer: str, steps: int) -> Traced:
-    def ahead(value: Callable[[Traced], float]) -> float:
-        return value(longer) + steps * (value(longer) - value(short))
+def with_length(config: TrialConfig, frames: int) -> TrialConfig:
+    """Return the config with so many frames per window."""
+    span = 0 if config.data.window.mode == "resize" else frames * config.data.window.features
+    return with_values(config, {"data.window.frames": frames, "data.window.span": span})
 
-    def category(name: str) -> int:
-        return int(ahead(lambda each: each.peak.breakdown.get(name, 0)))
 
-    breakdown = {name: category(name) for name in sorted(longer.peak.breakdown.keys() | short.peak.breakdown.keys())}
+def moved_block(config: TrialConfig, layer: str, depth: int) -> str:
+    """Return a layer's path in a deeper network, its block counted from the nearer end, adapters among themselves."""
+    block, adapter = BLOCK.match(layer), config.model.adapter
+    if block is None:
+        return layer
+    size, number = config.model.backbone.layers, int(block[2])
+    adapted = adapter.adapted(size)[0] if adapter else 0
+    start = adapted if number >= adapted else 0
+    stop = size if number >= adapted else adapted
+    deep = depth * start // size if 2 * (number - start) < stop - start else depth * stop // size - (stop - start)
+    return BLOCK.sub(f"{block[1]}.{deep + number - start}", layer)
+
+
+AXES = (
+    Axis(small_depths, with_depth, moved_block),
+    Axis(small_lengths, with_length, lambda config, layer, size: layer),
+)
+
+
+def _extended(short: Traced, longer: Traced, steps: int) -> Traced:
+    def ahead(value: Callable[[Any], float], before: Any = short, after: Any = longer) -> int:
+        return int(value(after) + steps * (value(after) - value(before)))
+
+    places = {(peak.phase, peak.layer): peak for peak in short.peaks}
+    peaks = []
+    for peak in longer.peaks:
+        before = places.get((peak.phase, peak.layer))
+        if before is not None:
+            parts = {
+                name: ahead(lambda each, name=name: each.breakdown.get(name, 0), before, peak)
+                for name in sorted(peak.breakdown.keys() | before.breakdown.keys())
+            }
+            peaks.append(Peak(ahead(lambda each: each.bytes, before, peak), parts, peak.phase, peak.layer))
+    total = max(peak.bytes for peak in peaks)
+    work = {name: ahead(lambda each, name=name: getattr(each.work, name)) for name in vars(longer.work)}
     return Traced(
-        peak=Peak(int(ahead(lambda each: each.peak.bytes)), breakdown, longer.peak.phase, layer),
-        host_bytes=int(ahead(lambda each: each.host_bytes)),
-        # Fragments do not grow with the depth: which holes there are depends on what a block makes and frees.
-        reserved_bytes=int(ahead(lambda each: each.peak.bytes)) + longer.reserved_bytes - longer.peak.bytes,
-        work=Work(
-            half_flops=ahead(lambda each: each.work.half_flops),
-            full_flops=ahead(lambda each: each.work.full_flops),
-            bytes_touched=int(ahead(lambda each: each.work.bytes_touched)),
-            bytes_moved=int(ahead(lambda each: each.work.bytes_moved)),
-        ),
-        params_total=int(ahead(lambda each: each.params_total)),
-        params_trainable=int(ahead(lambda each: each.params_trainable)),
+        peaks=peaks,
+        host_bytes=ahead(lambda each: each.host_bytes),
+        # Fragments do not grow: which holes there are depends on what a block makes and frees.
+        reserved_bytes=total + longer.reserved_bytes - longer.peak.bytes,
+        work=Work(**work),
+        params_total=ahead(lambda each: each.params_total),
+        params_trainable=ahead(lambda each: each.params_trainable),
     )

@@ -55,7 +55,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Peak:
-    """The worst moment of a trace."""
+    """The worst moment of a trace, or of one place in it."""
 
     bytes: int
     breakdown: dict[str, int]
@@ -123,23 +123,25 @@ class Timeline(LiveBytes):
         """Count tensors under a category, from their birth on; `on_host` for what waits there by agreement."""
         super().hold(HOST if on_host else category, tensors)
 
-    def peak(self) -> Peak:
-        """Return the moment at which most bytes were alive on the device."""
-        total, most, moment = 0, -1, 0
-        for position, event in enumerate(self.events):
+    def peaks(self) -> list[Peak]:
+        """Return the worst moment of every place: every phase of every layer."""
+        total, now = 0, dict[str, int]()
+        most: dict[tuple[Phase, str], tuple[int, dict[str, int]]] = {}
+        kinds = [self.kind(life) for life in self.lives]
+        for event in self.events:
             life = self.lives[event if event >= 0 else ~event]
             if life.category == HOST:
                 continue
-            total += life.size if event >= 0 else -life.size
-            if total > most:
-                most, moment = total, position
-        at = self.lives[self.events[moment]]
-        breakdown: dict[str, int] = {}
-        for life in self.lives:
-            if life.category != HOST and life.born <= moment and (life.died is None or life.died > moment):
-                name = self.kind(life)
-                breakdown[name] = breakdown.get(name, 0) + life.size
-        return Peak(max(most, 0), breakdown, at.phase, at.layer)
+            size, kind = life.size if event >= 0 else -life.size, kinds[life.serial]
+            total += size
+            now[kind] = now.get(kind, 0) + size
+            place = (life.phase, life.layer)
+            if event >= 0 and total > most.get(place, (-1, {}))[0]:
+                most[place] = (total, dict(now))
+        return [
+            Peak(size, {name: part for name, part in parts.items() if part}, *place)
+            for place, (size, parts) in most.items()
+        ]
 
     def most_on_host(self) -> int:
         """Return the most bytes that waited on the host at once."""

@@ -34,13 +34,19 @@ parameter; its average is a deep copy of that wrapper, which makes buckets of it
 class Traced:
     """What one training step needs."""
 
-    peak: Peak
+    peaks: list[Peak]
+    """The worst moment of every place in the step."""
     host_bytes: int
     reserved_bytes: int
     """What a caching allocator would hold at most."""
     work: Work
     params_total: int
     params_trainable: int
+
+    @property
+    def peak(self) -> Peak:
+        """The worst moment of all."""
+        return max(self.peaks, key=lambda peak: peak.bytes)
 
 
 def trace_step(config: TrialConfig, rules: Rules) -> Traced:
@@ -67,7 +73,7 @@ def trace_step(config: TrialConfig, rules: Rules) -> Traced:
     if config.engine.inputs_on == "host":
         timeline.work.bytes_moved += inputs[0].nbytes
     return Traced(
-        peak=timeline.peak(),
+        peaks=timeline.peaks(),
         host_bytes=timeline.most_on_host(),
         reserved_bytes=reserved_bytes(timeline),
         work=timeline.work,
