@@ -63,7 +63,7 @@ class Pool:
     """The best candidates of a video's windows, in memory that does not grow with the video.
 
     Up to `most` candidates nothing is lost. Beyond, the lowest scores are: they would end far behind the detections
-    that a video keeps, and could suppress nothing but each other and what scores lower still.
+    that a video keeps, and could have lowered only what ends behind them.
     """
 
     def __init__(self, most: int = 200_000) -> None:

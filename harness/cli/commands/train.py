@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from harness.units import format_bytes
 if TYPE_CHECKING:
     from harness.cli.plan import Plan
     from harness.config import TrialConfig
+    from harness.study import Study
     from harness.training.loop import Fit, Places
 
 EXAMPLES = """\
@@ -85,22 +87,25 @@ def _options(given: argparse.Namespace) -> Options:
         if "," in text:
             raise UserError(f"--set is {text}, expected one value; a study takes several")
         argv += ["--set", text]
-    return read_options(_study(given.out.name), argv)
+    return read_options(_study(given), argv)
 
 
-def _study(name: str) -> Any:
+def _study(given: argparse.Namespace) -> "Study":
+    """Return a study of one trial, so that data, weights and settings are found as a study finds them."""
     from harness import presets
+    from harness.data.datasets import THUMOS14, dataset_of
     from harness.study import Grid, Study
 
-    paper = Grid(base=presets.thumos_adatad(), axes={})
+    dataset = dataset_of(given.on or "synthetic")
+    published = THUMOS14 if dataset.name == "synthetic" else dataset
     return Study(
-        name=name,
+        name=given.out.name,
         title="one detector",
         presets={
             "tiny": Grid(base=presets.synthetic_adatad(), axes={}),
             "quick": Grid(base=presets.synthetic_adatad(quick=True), axes={}),
-            "paper": paper,
-            "opentad": paper,
+            "paper": Grid(base=presets.paper(published), axes={}),
+            "opentad": Grid(base=presets.paper(published, variant="opentad"), axes={}),
         },
         x="data.window.frames",
     )
@@ -114,8 +119,8 @@ def _train(given: argparse.Namespace, options: Options, terminal: Terminal) -> i
     from harness.training.loop import fit
     from harness.training.report import Interrupted
 
-    plan = make_plan(_study(given.out.name), options, terminal, prepare=True)
-    config = with_value(plan.trials[0].config, "seed", given.seed)
+    plan = make_plan(_study(given), options, terminal, prepare=True)
+    config = _with_policy(with_value(plan.trials[0].config, "seed", given.seed), plan, terminal)
     for note in plan.sources.notes if plan.sources else ():
         terminal.note(note)
     if done := _earlier(given.out, config):
@@ -126,7 +131,7 @@ def _train(given: argparse.Namespace, options: Options, terminal: Terminal) -> i
     terminal.note(f"training on {places.device}: {config.training.epochs} epochs")
     try:
         with TerminalReporter(terminal) as reporter:
-            meter = meter_for(places.device)
+            meter = meter_for(places.device, config.engine)
             outcome = fit(config, places, reporter, meter)
     except Interrupted as stop:
         terminal.say(f"{stop}; start the same command again to go on")
@@ -136,6 +141,20 @@ def _train(given: argparse.Namespace, options: Options, terminal: Terminal) -> i
     (given.out / "checkpoint.pt").unlink(missing_ok=True)
     _show(given, result, terminal)
     return 0
+
+
+def _with_policy(config: "TrialConfig", plan: "Plan", terminal: Terminal) -> "TrialConfig":
+    """Let the planner decide how a step is executed, where that was left to it (`engine.policy=auto`)."""
+    if config.engine.policy != "auto":
+        return config
+    from harness.cli.plan import cache_dir
+    from harness.memory.plan import engine_in_words, resolve
+    from harness.memory.predict import Tracer
+
+    with Tracer(cache_dir() / "predictions", device=plan.device) as tracer:
+        engine = resolve(config, plan.budget_bytes, tracer)
+    terminal.note(f"engine: {engine_in_words(engine)}")
+    return replace(config, engine=engine)
 
 
 def _places(given: argparse.Namespace, plan: "Plan", config: "TrialConfig") -> "Places":
