@@ -115,7 +115,13 @@ class Walk:
         return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     def backward(self, gradients: Sequence[Tensor]) -> None:
-        """Add to the gradients of the layers that see tokens, given those of the series."""
+        """Add to the gradients of the layers that see tokens, given those of the series.
+
+        Raises:
+            RuntimeError: it was called before: what was kept is used up.
+        """
+        if self._kept is not None and not self._kept:
+            raise RuntimeError("a second backward pass through a backbone whose kept outputs are used up")
         flows = dict(zip(self.adapters, gradients, strict=True))
         for span in reversed(spans(len(self._clips), self._engine.clips)):
             for index, tokens in self._outputs(span) if self._kept is None else self._kept_outputs(self._kept):

@@ -113,7 +113,13 @@ class Chain:
             return mean_over_space(stream)
 
     def backward(self, gradient: Float[Tensor, "clip tubelet channel"]) -> None:
-        """Add to the gradient of every trained parameter, given that of the output."""
+        """Add to the gradient of every trained parameter, given that of the output.
+
+        Raises:
+            RuntimeError: it was called before: what was kept is used up.
+        """
+        if not self._segments:
+            raise RuntimeError("a second backward pass through a backbone whose kept streams are used up")
         positions = self._grid.height * self._grid.width
         # Every position has the same share in the mean: no copies, until the first piece writes its own.
         flow: Stream = (gradient / positions)[:, :, None].expand(-1, -1, positions, -1)

@@ -146,6 +146,14 @@ def test_compiled_blocks_compute_the_same() -> None:
     assert_same_step(model, EngineConfig(clips=2, compile=True), batch_of())
 
 
+@pytest.mark.parametrize("how", ["inside", "outside"])
+def test_a_second_backward_pass_is_refused(how: str) -> None:
+    loss = detector_of(model_of(how), EngineConfig()).loss(*batch_of())["loss"]
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="second backward pass"):
+        loss.backward()
+
+
 def test_full_training_with_adapters_keeps_every_gradient() -> None:
     model = replace(model_of("inside", layers=(0, 2)), tuning="full")
     for engine in (EngineConfig(), EngineConfig(every=2, clips=2, positions=2, keep_on="host")):
