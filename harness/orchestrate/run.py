@@ -14,6 +14,7 @@ from harness.orchestrate.nodes import survey
 from harness.orchestrate.packing import Need, Packing
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.progress import Progress
+from harness.orchestrate.reach import check_shared
 from harness.orchestrate.sweep import run_sweep
 from harness.study import SchedulerName, Trial
 from harness.trial import TrialJob, ended_without_row
@@ -146,6 +147,12 @@ class _Run:
             need=self._need(job),
         )
 
+    def _inputs(self) -> list[Path]:
+        """Return the files that the listed trials read; those of a search are not known yet."""
+        files = {job.dataset for job in self._trials.values()}
+        files |= {job.weights for job in self._trials.values() if job.weights}
+        return sorted(files)
+
     def fitting(self, job: TrialJob) -> Job | Row:
         """Return the job, or its row if it fits nowhere."""
         known = self.known(job)
@@ -174,6 +181,8 @@ class _Run:
         options = self._options
         self._say("starting Ray ...")
         with connect(options.address) as cluster:
+            if not cluster.own:
+                check_shared(self._log_dir.parents[1], self._inputs())
             packing = self._packing(own=cluster.own)
             if packing is not None:
                 self._packed, jobs = packing, self._placeable(packing, jobs)

@@ -1,0 +1,59 @@
+"""Whether every machine of a cluster sees the files that trials read and write."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+TIMEOUT_S = 60.0
+
+
+def check_shared(folder: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a cluster of which a machine does not see the study's folder, or a file that trials read.
+
+    A folder may be there on every machine and still not be the same one, so a mark is left in it and looked for.
+
+    Raises:
+        ValueError: with one sentence that names the machine and the folder or file.
+    """
+    others = [node for node in ray.nodes() if node["Alive"]]
+    if len(others) < 2:
+        return
+    mark = folder / f".shared-{uuid.uuid4().hex}"
+    mark.touch()
+    try:
+        seen = _ask(others, [mark, *inputs])
+    finally:
+        mark.unlink(missing_ok=True)
+    for address, there in seen.items():
+        for path, found in there.items():
+            if path == str(mark) and not found:
+                raise ValueError(
+                    f"the results folder {folder} is not the same on {address}; on a cluster of several machines "
+                    "expected a folder that all of them share (--storage DIR, or --results DIR beside --storage URI)"
+                )
+            if not found:
+                raise ValueError(f"{path} is not on {address}; expected it on every machine of the cluster")
+
+
+def present(paths: Sequence[str]) -> dict[str, bool]:
+    """Return which of the paths are on this machine."""
+    return {path: Path(path).exists() for path in paths}
+
+
+def _ask(nodes: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> dict[str, dict[str, bool]]:
+    ask: Any = ray.remote(present)
+    asked = {
+        node["NodeManagerAddress"]: ask.options(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote([str(path) for path in paths])
+        for node in nodes
+    }
+    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=TIMEOUT_S)
+    late = [address for address, answer in asked.items() if answer not in ready]
+    if late:
+        raise ValueError(f"{late[0]} did not answer within {TIMEOUT_S:g} s, expected every machine of the cluster to")
+    return {address: ray.get(answer) for address, answer in asked.items()}

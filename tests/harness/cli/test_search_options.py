@@ -1,0 +1,41 @@
+"""`--search` and its companions: what a study declares, what the command line changes, and what is refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.cli.options import UserError, read_options
+from harness.study import Range, Search
+from studies.scale_frames import STUDY
+
+LR = Search(method="optuna", samples=9, ranges={"training.adapter_lr": Range(low=5e-5, high=5e-4)})
+
+
+def search(*argv: str, own: Search = Search()) -> Search:  # noqa: B008 - a value
+    return read_options(replace(STUDY, search=own), argv).search
+
+
+def test_a_study_is_a_grid_unless_it_or_the_command_line_says_otherwise() -> None:
+    assert search() == Search()
+    assert search(own=LR) == LR
+    assert search("--search", "grid", own=LR) == replace(LR, method="grid")
+    assert search("--samples", "30", "--scheduler", "asha", own=LR) == replace(LR, samples=30, scheduler="asha")
+    found = search("--search", "optuna", "--objective", "map_avg,peak_bytes")
+    assert found == Search(method="optuna", objectives=("map_avg", "peak_bytes"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["--samples", "5"], "--samples is given, but --search is grid"),
+        (["--objective", "map_avg"], "--objective is given, but --search is grid"),
+        (["--search", "optuna", "--seeds", "3"], "--seeds is 3, but a search runs each point once"),
+        (["--search", "optuna", "--objective", "speed"], "speed is not map_avg or peak_bytes"),
+        (["--search", "optuna", "--objective", "map_avg,map_avg"], "is not map_avg or peak_bytes"),
+        (["--search", "hyperband"], "hyperband"),
+        (["--search", "optuna", "--samples", "0"], "0 is not a whole number above 0"),
+    ],
+)
+def test_an_option_that_would_be_ignored_or_makes_no_sense_is_refused(argv: list[str], names: str) -> None:
+    with pytest.raises(UserError, match=names):
+        search(*argv)
