@@ -197,6 +197,18 @@ def test_batches_are_the_same_with_and_without_a_cache(
     assert all(torch.equal(one.inputs, other.inputs) for one, other in zip(plain, cached, strict=True))
 
 
+def test_the_second_epoch_decodes_nothing(
+    cache: FrameCache, make_folder, data_config: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = prepare_dataset("custom", make_folder(), cache.folder.parent / "index")
+    plain = list(train_loader(dataset, data_config, batch_size=2, seed=3, epoch=1))
+    list(train_loader(dataset, data_config, batch_size=2, seed=3, epoch=0, cache=cache))
+    monkeypatch.setattr("harness.data.video_frames.read_frames", None)
+    monkeypatch.setattr("harness.data.video_frames.read_blocks", None)
+    cached = list(train_loader(dataset, data_config, batch_size=2, seed=3, epoch=1, cache=cache))
+    assert all(torch.equal(one.inputs, other.inputs) for one, other in zip(plain, cached, strict=True))
+
+
 CHILD = """
 import json, os, signal, sys
 import numpy as np
