@@ -18,13 +18,14 @@ from harness.cli.commands import (
     report,
     reproduce,
     train,
+    watch,
 )
 from harness.cli.options import Parser
 from harness.cli.study import guarded
 
 COMMANDS = (
     *(train, detect, extract, evaluate, diagnose, errors, memory),
-    *(query, fit, report, reproduce, compact, check, bench),
+    *(query, watch, fit, report, reproduce, compact, check, bench),
 )
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
 

@@ -5,10 +5,11 @@ with Progress(jobs, total=12, done_before=3) as progress:
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -58,6 +59,7 @@ class Progress:
         self._total = len(jobs) + done_before if total is None else total
         self._done = done_before
         self._failed = 0
+        self._states: Counter[str] = Counter()
         self._quiet = quiet
         self._console = console or Console(stderr=True)
         self._clock = clock
@@ -128,6 +130,24 @@ class Progress:
             parts.append(f"about {duration(left_s)} left")
         return ", ".join(parts)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is known as plain values: counts, seconds left, and each running trial."""
+        now = self._clock()
+        running = [
+            {"trial": run.name, "seconds": now - run.started_s, "predicted_peak_bytes": run.predicted_peak_bytes,
+             **{name: run.values.get(name) for name in ("epoch", "epochs", "loss", "map_avg", "peak_bytes")}}
+            for run in self._running.values()
+        ]  # fmt: skip
+        return {
+            "total": self._total,
+            "done": self._done,
+            "failed": self._failed,
+            "states": dict(self._states),
+            "slots": self._slots,
+            "left_s": self.left_s(),
+            "running": running,
+        }
+
     def left_s(self) -> float | None:
         """Return the seconds until the last trial ends, from those that ended and the epochs of those that run."""
         now = self._clock()
@@ -178,6 +198,7 @@ class Progress:
             self._waiting -= 1
             run = _Running(job.name, job.predicted_peak_bytes, self._clock())
         seconds = self._clock() - run.started_s
+        self._states[str(event.state)] += 1
         if event.state == "failed":
             self._failed += 1
         elif event.state != "interrupted":

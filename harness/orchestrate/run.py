@@ -10,6 +10,8 @@ from rich.console import Console
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.history import History
 from harness.orchestrate.jobs import Job, Outcome
+from harness.orchestrate.live import FILE as LIVE_FILE
+from harness.orchestrate.live import LiveFile
 from harness.orchestrate.nodes import survey
 from harness.orchestrate.packing import Need, Packing
 from harness.orchestrate.points import PointSource
@@ -190,7 +192,7 @@ class _Run:
             if cluster.dashboard_url:
                 self._say(f"Ray dashboard: {cluster.dashboard_url}")
             display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console)
-            with display:
+            with display, LiveFile(self._log_dir.parents[1] / LIVE_FILE, display) as live:
                 return run_sweep(
                     cluster,
                     jobs,
@@ -204,7 +206,7 @@ class _Run:
                     source=source,
                     scheduler=options.scheduler,
                     epochs=epochs,
-                    on_event=display.handle,
+                    on_event=live.handle,
                     on_end=self._ended,
                     log_dir=self._log_dir,
                 )

@@ -1,0 +1,98 @@
+"""`tadscale watch`: what a study writes about itself is what another terminal shows."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.cli.commands import watch
+from harness.cli.options import Parser, UserError
+from harness.orchestrate.jobs import Event, Job
+from harness.orchestrate.live import FILE, LiveFile
+from harness.orchestrate.progress import Progress
+
+MIB = 2**20
+
+
+class Study:
+    """A study that runs on a clock of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now_s = 0.0
+        jobs = [Job(digest=name, name=f"frames {name}", payload={}, predicted_peak_bytes=300 * MIB) for name in "abc"]
+        display = Progress(jobs, done_before=1, quiet=True, console=Console(file=io.StringIO()), clock=self.clock)
+        self.file = folder / FILE
+        self.live = LiveFile(self.file, display, clock=self.clock)
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def say(self, kind, digest: str | None = None, *, after_s: float = 0.0, **more) -> None:
+        self.now_s += after_s
+        self.live.handle(Event(kind=kind, digest=digest, **more))
+
+    @property
+    def state(self) -> dict:
+        return json.loads(self.file.read_text())
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    (tmp_path / "study").mkdir()
+    made = Study(tmp_path / "study")
+    made.say("slots", values={"up": 1, "wanted": 1})
+    made.say("started", "a", values={"hand_out": 1})
+    made.say("report", "a", after_s=30, values={"epoch": 1, "epochs": 4, "loss": 0.5, "peak_bytes": 310 * MIB})
+    return made
+
+
+def shown(state: dict, price: float | None = None) -> str:
+    console = Console(file=io.StringIO(), width=200, record=True)
+    console.print(watch.render(state, price))
+    return console.export_text()
+
+
+def test_running_trials_are_shown_with_memory_against_prediction_and_time_left(study: Study) -> None:
+    text = shown(study.state)
+    assert "1 of 4 trials done, 1 running, about 5 min 30 s left" in text
+    assert all(part in text for part in ("frames a", "1/4", "0.500", "310.0 MiB", "300.0 MiB", "30.0 s"))
+
+
+def test_the_cost_is_that_of_the_time_spent_and_left(study: Study) -> None:
+    left_s = study.state["left_s"]
+    text = shown(study.state, price=12.0)
+    assert f"cost {12 * 30 / 3600:.2f} of about {12 * (30 + left_s) / 3600:.2f}" in text
+
+
+def test_states_that_need_attention_are_counted(study: Study) -> None:
+    study.say("ended", "a", state="failed", reason="ValueError: no")
+    assert study.state["states"] == {"failed": 1}
+    assert "1 failed" in shown(study.state)
+
+
+def test_the_file_is_written_at_most_once_a_second_and_gone_at_the_end(study: Study) -> None:
+    before = study.file.read_bytes()
+    study.say("report", "a", after_s=0.1, values={"epoch": 2})
+    assert study.file.read_bytes() == before
+    study.say("report", "a", after_s=1.0, values={"epoch": 2})
+    assert study.state["running"][0]["epoch"] == 2
+    study.live.__exit__(None, None, None)
+    assert not study.file.exists()
+    assert shown({}).strip() == "the study has ended"
+
+
+def test_a_study_that_fell_silent_is_said_to_be(study: Study) -> None:
+    state = {**study.state, "written": time.time() - 300}
+    assert "not heard of for 5 min" in shown(state)
+
+
+def test_the_command_finds_the_one_study_that_runs(study: Study, tmp_path: Path, capsys) -> None:
+    parser = Parser()
+    watch.add(parser.add_subparsers(parser_class=Parser))
+    assert watch.run(parser.parse_args(["watch", "--once", "--results", str(tmp_path)])) == 0
+    assert "1 of 4 trials done" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no study elsewhere is running"):
+        watch.run(parser.parse_args(["watch", "elsewhere", "--results", str(tmp_path)]))
