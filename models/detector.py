@@ -119,6 +119,8 @@ def build_detector(
         engine: how a step is executed; changes nothing that is computed.
         fill: gives the backbone its pretrained weights, before they are brought into the form in which they are stored.
     """
+    if engine.policy == "auto":
+        raise ValueError("engine.policy is auto, expected one that the planner has decided on")
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}, expected at least 1")
     smallest = config.backbone.smallest_side

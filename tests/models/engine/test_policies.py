@@ -140,7 +140,7 @@ def test_backbones_over_native_time_keep_their_blocks_inputs_anywhere(name: str,
         assert_same_step(model, engine, batch_of(videos=2, height=32, width=32))
 
 
-@pytest.mark.slow  # a minute of compilation
+@pytest.mark.slow  # minutes of compilation
 def test_compiled_blocks_compute_the_same() -> None:
     model = model_of("inside")
     assert_same_step(model, EngineConfig(clips=2, compile=True), batch_of())

@@ -13,6 +13,7 @@ from models.config import (
     GTADConfig,
     TriDetConfig,
 )
+from models.detector import build_detector
 from models.engine.rules import check_engine
 
 TINY = VIDEOMAE["videomae-tiny"]
@@ -95,3 +96,8 @@ def test_half_storage_is_for_half_precision(precision: str, name: str) -> None:
 )
 def test_what_makes_sense_is_accepted(model: DetectorConfig, fields: dict[str, Any]) -> None:
     check_engine(EngineConfig(**fields), model, "bf16")
+
+
+def test_a_detector_is_built_for_a_decided_policy_only() -> None:
+    with pytest.raises(ValueError, match=r"engine.policy is auto, expected one that the planner has decided on"):
+        build_detector(FROZEN, num_classes=2, features=8, resolution=48, engine=EngineConfig(policy="auto"))
