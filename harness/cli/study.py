@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.cli.changes import changes_since_last
 from harness.cli.fresh import set_aside
 from harness.cli.lock import one_driver
 from harness.cli.options import Options, below, read_options
@@ -74,6 +75,8 @@ def _run(study: Study, options: Options, argv: Sequence[str]) -> int:
             terminal.note(note)
         if options.fresh:
             set_aside(plan, terminal)
+        for line in changes_since_last(plan) if options.search.method == "grid" else ():
+            terminal.note(line)
         how = run_grid if options.search.method == "grid" else run_search
         ran = how(plan, provenance(argv), terminal)
         show_summary(ran.plan, ran.rows, terminal, seconds=time.monotonic() - began)
