@@ -119,6 +119,13 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Refuse draws that nothing can come of."""
+        for name, top in (("crop_area", 1.0), ("crop_aspect", float("inf"))):
+            ends = getattr(self, name)
+            if len(ends) != 2 or not 0 < ends[0] <= ends[1] <= top:
+                raise ValueError(f"data.augment.{name} is {ends}, expected two numbers, 0 < low <= high <= {top:g}")
+        for name, top in (("flip", 1.0), ("jitter", float("inf")), ("hue", 0.5)):
+            if not 0 <= getattr(self, name) <= top:
+                raise ValueError(f"data.augment.{name} is {getattr(self, name)}, expected 0 to {top:g}")
         if not 0 <= self.operators <= NUM_OPERATORS:
             raise ValueError(f"data.augment.operators is {self.operators}, expected 0 to {NUM_OPERATORS}")
 
@@ -151,7 +158,7 @@ class DataConfig:
     before they become RGB (`decoder`): 2 to 3 times as many frames per second, pixels off by 1 of 255 on average."""
     frame_format: FrameFormat = "raw"
     """What frames pass through between decoding and augmentation, whether they are cached (`--cache-size`) or not.
-    `raw` changes nothing. `jpeg` (quality 95) lets a cache hold 8 to 18 times as many; pixels off by 1 to 3 of 255."""
+    `raw` changes nothing. `jpeg` (quality 95) lets a cache hold 8 times as many; pixels off by 1 to 3 of 255."""
     max_unreadable: float = 0.5
     """More than this share of unreadable videos in a subset is an error, not a quarantine."""
 

@@ -146,3 +146,22 @@ def test_centre_view_takes_the_middle() -> None:
     assert centre_view(frames, 8).shape == (3, 6, 8, 8)
     flat = torch.full((3, 2, 9, 33), 77, dtype=torch.uint8)
     assert (centre_view(flat, 20) == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("crop_area", (0.0, 1.0)),
+        ("crop_area", (0.5, 0.4)),
+        ("crop_area", (0.5, 1.1)),
+        ("crop_area", (0.5,)),
+        ("crop_aspect", (-1.0, 1.0)),
+        ("flip", 1.5),
+        ("jitter", -0.1),
+        ("hue", 0.6),
+        ("hue", float("nan")),
+    ],
+)
+def test_settings_that_nothing_can_be_drawn_from_are_named(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"data.augment.{name} is .*, expected"):
+        AugmentConfig(**{name: value})
