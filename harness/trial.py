@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,8 +23,10 @@ from harness.config import TrialConfig, digest, flatten, unflatten
 from harness.study import State
 from harness.tables.storage import Location
 from harness.tables.write import write_curves, write_row
+from models.config import EngineConfig
 
 if TYPE_CHECKING:
+    from harness.training.loop import Places
     from harness.training.report import Reporter
 
 PACKAGES = ("torch", "ray", "decord", "timm", "pyarrow", "numpy", "tadscale")
@@ -62,6 +64,8 @@ class TrialJob:
     """File of an external classifier."""
     cache_bytes: int = 0
     """How much the frame cache of the machine that runs the trial may hold; 0: no cache."""
+    engine: EngineConfig | None = None
+    """What the planner made of `auto`; None: the config's own policy, or it is planned where the trial runs."""
 
     @property
     def digest(self) -> str:
@@ -100,6 +104,7 @@ class TrialJob:
             "features": str(self.features) if self.features else None,
             "class_scores": str(self.class_scores) if self.class_scores else None,
             "cache_bytes": self.cache_bytes,
+            "engine": asdict(self.engine) if self.engine else None,
         }
 
     @classmethod
@@ -113,6 +118,7 @@ class TrialJob:
                 "results": Path(job["results"]),
                 "dataset": Path(job["dataset"]),
                 **{name: Path(job[name]) if job[name] else None for name in ("weights", "features", "class_scores")},
+                "engine": EngineConfig(**job["engine"]) if job["engine"] else None,
             }
         )
 
@@ -124,13 +130,10 @@ def execute(job: Mapping[str, Any], reporter: "Reporter") -> dict[str, Any]:
 
 def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
     """Run one trial attempt; see `execute`."""
-    import torch
-
     from harness.data.cache import cache_here
-    from harness.memory.measure import meter_for
+    from harness.memory.ladder import leaner
     from harness.training.extract import features_folder
-    from harness.training.loop import Fit, Places, fit
-    from harness.training.report import Interrupted
+    from harness.training.loop import Places
 
     if job.device == "cpu":
         keep_freed_memory()
@@ -145,33 +148,22 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         features=job.features or features_folder(job.results),
         class_scores=job.class_scores,
         cache=cache_here(job.cache_bytes),
+        engine=_engine(job),
     )
     job.work.mkdir(parents=True, exist_ok=True)
-    meter = meter_for(job.device, job.config.engine)
-    outcome: Fit | None = None
-    state: State
-    error: str | None = None
-    try:
-        with meter:
-            outcome = fit(job.config, places, reporter, meter)
-        state = "finished"
-    except Interrupted as stop:
-        # A scheduler that compares trials ends one for good; a study that is stopped goes on later.
-        state, error = getattr(reporter, "stop_state", "interrupted"), str(stop)
-    except torch.OutOfMemoryError as failure:
-        if reporter.world_size > 1:
-            raise
-        # Not retried: the same trial would ask for the same memory again.
-        state, error = "out_of_memory", one_line(failure)
-    except Exception as failure:
-        if reporter.world_size > 1:
-            raise  # the other ranks wait in a collective; only ending the whole group frees them
-        state, error = "failed", one_line(failure)
-        trace = job.work / f"traceback-{job.attempt}.txt"
-        trace.write_text(traceback.format_exc())
-        error = f"{error} (traceback: {trace})"
+    planned, ended = None, _attempt(job, places, reporter)
+    if ended.state == "out_of_memory" and job.config.engine.policy == "auto":
+        # The prediction was wrong, so once a leaner policy is tried: it computes the same.
+        assert places.engine is not None
+        lean = leaner(job.config, places.engine)
+        if lean is not None:
+            planned, places = places.engine, replace(places, engine=lean)
+            ended = _attempt(job, places, reporter)
+    meter, outcome, state, error = ended.meter, ended.outcome, ended.state, ended.error
     row = {
         **_identity(job, state, error, started),
+        "engine_used": _engine_as_json(places.engine),
+        "engine_planned": _engine_as_json(planned),
         "memory_source": meter.source,
         "peak_bytes": meter.peak_bytes,
         "peak_reserved_bytes": meter.reserved_bytes,
@@ -188,6 +180,61 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
             write_curves(job.rows, job.digest, job.attempt, outcome.curve, study=job.study)
             _keep_only_results(job.work)
     return summary(row)
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How one attempt with one engine policy ended."""
+
+    meter: Any
+    outcome: Any
+    state: State
+    error: str | None
+
+
+def _attempt(job: TrialJob, places: "Places", reporter: "Reporter") -> _Ended:
+    """Train and test with the policy of `places`; whatever happens to a process of its own is a state."""
+    import torch
+
+    from harness.memory.measure import meter_for
+    from harness.training.loop import fit
+    from harness.training.report import Interrupted
+
+    meter = meter_for(job.device, places.engine)
+    try:
+        with meter:
+            return _Ended(meter, fit(job.config, places, reporter, meter), "finished", None)
+    except Interrupted as stop:
+        # A scheduler that compares trials ends one for good; a study that is stopped goes on later.
+        return _Ended(meter, None, getattr(reporter, "stop_state", "interrupted"), str(stop))
+    except torch.OutOfMemoryError as failure:
+        if reporter.world_size > 1:
+            raise
+        # Not retried as it is: the same trial would ask for the same memory again.
+        return _Ended(meter, None, "out_of_memory", one_line(failure))
+    except Exception as failure:
+        if reporter.world_size > 1:
+            raise  # the other ranks wait in a collective; only ending the whole group frees them
+        trace = job.work / f"traceback-{job.attempt}.txt"
+        trace.write_text(traceback.format_exc())
+        return _Ended(meter, None, "failed", f"{one_line(failure)} (traceback: {trace})")
+
+
+def _engine(job: TrialJob) -> EngineConfig:
+    """Return the policy to run with: the driver's choice, the config's, or one planned here for all of the device."""
+    if job.engine is not None or job.config.engine.policy != "auto":
+        return job.engine or job.config.engine
+    from harness.memory.devices import Device, find_device
+    from harness.memory.plan import resolve
+    from harness.memory.predict import Tracer
+
+    device = find_device("cpu") if job.device == "cpu" else Device("cuda", _device_bytes(job.device))
+    with Tracer(job.results / "work" / "predictions", device=device) as tracer:
+        return resolve(job.config, device.usable_bytes, tracer)
+
+
+def _engine_as_json(engine: EngineConfig | None) -> str | None:
+    return None if engine is None else json.dumps(asdict(engine), sort_keys=True)
 
 
 def ended_without_row(job: TrialJob, state: State, error: str) -> dict[str, Any]:

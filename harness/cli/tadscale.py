@@ -14,6 +14,7 @@ from harness.cli.commands import (
     extract,
     fit,
     memory,
+    plan,
     query,
     report,
     reproduce,
@@ -24,7 +25,7 @@ from harness.cli.options import Parser
 from harness.cli.study import guarded
 
 COMMANDS = (
-    *(train, detect, extract, evaluate, diagnose, errors, memory),
+    *(train, detect, extract, evaluate, diagnose, errors, memory, plan),
     *(query, watch, fit, report, reproduce, compact, check, bench),
 )
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""

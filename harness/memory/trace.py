@@ -87,7 +87,7 @@ def _trainee(config: TrialConfig) -> Trainee:
     window = config.data.window
     detector = build_detector(
         config.model,
-        num_classes=config.data.num_classes,
+        num_classes=config.head_classes,
         features=window.features,
         resolution=window.resolution,
         engine=config.engine,

@@ -46,6 +46,18 @@ CORE = (
         "Measured peak of live tensor memory during training, on the worker with most.",
     ),
     Column("predicted_peak_bytes", pa.int64(), "bytes", "The same peak as predicted before the trial was run."),
+    Column(
+        "engine_used",
+        pa.string(),
+        "",
+        "Engine policy that the attempt was executed with, as JSON: what `engine.*` says, or with `auto` the planner.",
+    ),
+    Column(
+        "engine_planned",
+        pa.string(),
+        "",
+        "The policy that ran out of memory before `engine_used`, the next leaner one, took over; null if none did.",
+    ),
     Column("memory_source", pa.string(), "", "What measured `peak_bytes`: cpu_tracker or cuda_allocator."),
     Column("peak_reserved_bytes", pa.int64(), "bytes", "Peak reserved by the CUDA caching allocator; null on CPU."),
     Column("host_peak_bytes", pa.int64(), "bytes", "Peak resident memory of the worker process."),

@@ -30,6 +30,7 @@ from harness.training.optim import learning_rate_factor, set_learning_rate
 from harness.training.report import Interrupted, Meter, Reporter
 from harness.training.step import Trainee, train_step
 from models.checkpoints import load_backbone
+from models.config import EngineConfig
 from models.detector import Detector, build_detector
 
 
@@ -54,6 +55,8 @@ class Places:
     """What an external classifier says of the test videos."""
     cache: FrameCache | None = None
     """Where decoded frames are kept; None: every epoch decodes anew."""
+    engine: EngineConfig | None = None
+    """How steps are executed, where the planner decided it; None: as the config says."""
 
 
 @dataclass
@@ -95,6 +98,9 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
         )
     check_class_scores(config, places.class_scores, dataset)
 
+    identity = digest(config)
+    # The planner's policy is no part of the trial's identity: it changes nothing that is computed.
+    config = replace(config, engine=places.engine or config.engine)
     detector = prepare_detector(config, places).to(device)
     detector.train()
     trainee = Trainee.create(detector, config, device.type)
@@ -102,7 +108,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
     # Dropout differs between ranks; everything before this line must not.
     torch.manual_seed(config.seed * 1_000_003 + reporter.rank)
 
-    identity, checkpoint, curve_path = digest(config), places.work / "checkpoint.pt", places.work / "curve.jsonl"
+    checkpoint, curve_path = places.work / "checkpoint.pt", places.work / "curve.jsonl"
     position = load_checkpoint(checkpoint, trainee, digest=identity) if checkpoint.is_file() else Position()
     curve = _read_curve(curve_path, position.epoch)
     unreadable: dict[str, str] = {}

@@ -12,7 +12,7 @@ from harness.memory.predict import trace
 from harness.tables import load
 from harness.training.report import SilentReporter
 from harness.trial import TrialJob, ended_without_row, execute
-from models.config import GTADConfig, SlowFastConfig, TriDetConfig, VideoSwinConfig
+from models.config import EngineConfig, GTADConfig, SlowFastConfig, TriDetConfig, VideoSwinConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -116,6 +116,46 @@ def test_out_of_memory_is_a_row_of_its_own_kind(small_world, small_trial, tmp_pa
     (row,) = load(tmp_path).to_pylist()
     assert row["state"] == "out_of_memory"
     assert "20 GiB" in row["error"]
+
+
+def test_a_trial_whose_prediction_was_wrong_falls_back_to_a_leaner_policy_once(
+    small_world, small_trial, tmp_path: Path, monkeypatch
+):
+    from harness.config import with_values
+    from harness.memory.ladder import ladder
+    from harness.training import loop
+
+    config = with_values(small_trial, {"engine": EngineConfig(policy="auto"), "training.epochs": 1})
+    config = with_values(config, {"training.warmup_epochs": 0})
+    fast, lean, *_ = ladder(config)
+    real, policies = loop.train_step, []
+
+    def too_much_at_first(trainee, *arguments):
+        policies.append(trainee.detector.engine)
+        if trainee.detector.engine == fast:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(trainee, *arguments)
+
+    monkeypatch.setattr(loop, "train_step", too_much_at_first)
+    execute(job(small_world, config, tmp_path, engine=fast).to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert row["state"] == "finished"
+    assert EngineConfig(**json.loads(row["engine_used"])) == lean
+    assert EngineConfig(**json.loads(row["engine_planned"])) == fast
+    assert row["engine.policy"] == "auto"
+    assert set(policies) == {fast, lean}
+
+
+def test_a_policy_that_was_asked_for_is_not_exchanged(small_world, small_trial, tmp_path: Path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("harness.training.loop.train_step", full)
+    execute(job(small_world, small_trial, tmp_path).to_json(), SilentReporter())
+    (row,) = load(tmp_path).to_pylist()
+    assert row["state"] == "out_of_memory"
+    assert row["engine_planned"] is None
+    assert EngineConfig(**json.loads(row["engine_used"])) == small_trial.engine
 
 
 def test_a_loss_that_is_not_a_number_is_a_failed_row(small_world, small_trial, tmp_path: Path):
