@@ -249,3 +249,25 @@ def test_a_crashing_probe_is_the_files_fault_and_the_others_go_on(video: Path, t
         with pytest.raises(UnreadableVideo, match="crashed"):
             helper.probe(path, 10)
         assert helper.probe(video, 10).num_frames == 90
+
+
+def test_where_decord_crashes_the_second_reader_is_asked_in_a_new_helper(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """decord ends the helper (here by a signal that its start is made to send) before it has answered."""
+    crash = (
+        "import harness.data.decode_decord as d, os, signal; "
+        "d.DecordReader.__init__ = lambda *_: os.kill(os.getpid(), signal.SIGSEGV); "
+    )
+    real = probe.subprocess.Popen
+
+    def crashing(command: list[str], **settings):
+        start, code = command[:2], command[2]
+        assert code.endswith("serve()")
+        return real([*start, code.replace("from harness.data.probe", crash + "from harness.data.probe")], **settings)
+
+    monkeypatch.setattr(probe.subprocess, "Popen", crashing)
+    info = probe_video(video)
+    assert (info.reader, info.num_frames) == ("pyav", 90)
+    (listed,) = probe_videos([video])
+    assert listed == info
