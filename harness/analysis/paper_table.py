@@ -53,12 +53,14 @@ def study_tables(study: str, rows: Sequence[Row]) -> list[Table]:
     known = [table for table in (*tables, *ZOO) if table.study == study and table.setting.get(DATA) in data]
     first = {table.setting.get(DATA) for table in tables[:1]}
     elsewhere = [table for table in tables if table.setting.get(DATA) in first]
-    return [paper_table(table, rows) for table in known or elsewhere]
+    contents = [_content(table, rows) for table in known or elsewhere]
+    # A table in which no setting of ours has a place says nothing.
+    placed = [content for content in contents if content.stand_for or not content.scaled]
+    return [_laid_out(content, rows) for content in placed or contents]
 
 
-def paper_table(table: PaperTable, rows: Sequence[Row]) -> Table:
-    """Return one of the paper's tables with the trials of a study in it."""
-    content = _content(table, rows)
+def _laid_out(content: _Content, rows: Sequence[Row]) -> Table:
+    table = content.table
     columns = tuple(_columns(content))
     lines = [_line(content, down) for down in _downs(content)]
     others = [_other(content, row, len(columns)) for row in table.others]

@@ -89,6 +89,16 @@ TABLE_2_THUMOS = PaperTable(
     absent="mAP per threshold of all but the largest, other methods' memory",
 )
 
+# Other class scores than the rest of the table: a setting of its own, that no trial of the study has.
+WITH_INTERNVIDEO = Published(
+    table="Table 2",
+    at={},
+    method="AdaTAD beside VideoMAE-g, 1,536 frames of 224², InternVideo's class scores",
+    map_avg=41.93,
+    map_at={"0.5": 61.72, "0.75": 43.35, "0.95": 10.85},
+    note=ABSTRACT,
+)
+
 TABLE_2_ACTIVITYNET = PaperTable(
     number="Table 2",
     study="scale_backbone",
@@ -108,16 +118,9 @@ TABLE_2_ACTIVITYNET = PaperTable(
             ),
         ),
         _largest("activitynet", 40.00, None, {}, note="with CUHK's class scores"),
-        _largest(
-            "activitynet",
-            41.93,
-            None,
-            {"0.5": 61.72, "0.75": 43.35, "0.95": 10.85},
-            note=f"with InternVideo's class scores; thresholds from {ABSTRACT}",
-        ),
     ),
-    others=ON_ACTIVITYNET,
-    absent="SlowFast-R50, memory, mAP per threshold of all but the last",
+    others=(*ON_ACTIVITYNET, WITH_INTERNVIDEO),
+    absent="SlowFast-R50, memory, mAP per threshold of all but AdaTAD with InternVideo's scores",
 )
 
 

@@ -104,6 +104,14 @@ def test_what_has_no_result_says_how_it_ended():
     assert (cells(zoo, "map_paper")[1], cells(zoo, "map_ours")[1]) == ("77.07", "77.0")
 
 
+def test_a_table_in_which_no_setting_has_a_place_is_left_out():
+    tiny = {**S, "model.backbone.name": "videomae-tiny", "model.representation.kind": "frame"}
+    (table,) = study_tables("compare_tuning", [row(0.4, **tiny)])
+    assert table.title.startswith("The paper's Table 4")
+    assert cells(table, "backbone") == ["videomae-tiny (for videomae-s)"]
+    assert (cells(table, "map_paper"), cells(table, "map_ours")) == (["68.8"], ["40.0"])
+
+
 def test_studies_beyond_the_paper_have_no_table_of_it():
     assert study_tables("tune_learning_rate", [row(0.5, **THUMOS)]) == []
 
