@@ -13,6 +13,7 @@ from harness.cli.commands import (
     evaluate,
     extract,
     fit,
+    frontier,
     memory,
     plan,
     query,
@@ -25,7 +26,7 @@ from harness.cli.options import Parser
 from harness.cli.study import guarded
 
 COMMANDS = (
-    *(train, detect, extract, evaluate, diagnose, errors, memory, plan),
+    *(train, detect, extract, evaluate, diagnose, errors, memory, plan, frontier),
     *(query, watch, fit, report, reproduce, compact, check, bench),
 )
 """In the order of `--help`. What a command needs beyond the standard library it imports when it runs."""
