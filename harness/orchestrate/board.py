@@ -43,10 +43,15 @@ class Board:
         *,
         hand_outs: int,
         slots: int,
+        sticky: bool = False,
         needs: Mapping[str, Need] | None = None,
         packing: Packing | None = None,
     ) -> None:
-        """Know the jobs; none is handed out before it is submitted, nor while its need does not fit anywhere."""
+        """Know the jobs; none is handed out before it is submitted, nor while its need does not fit anywhere.
+
+        `sticky`: a job stays with its slot when the worker dies, since the slot's resources are that job's.
+        """
+        self._sticky = sticky
         self._packing = packing
         self._needs = dict(needs or {})
         self._overtaken: dict[str, int] = {}
@@ -151,13 +156,21 @@ class Board:
         return self._up.get(slot)
 
     def worker_died(self, slot: int, text: str) -> None:
-        """Remember why; the restarted worker will take the job again."""
+        """Remember why, and leave the job to the next worker that asks.
+
+        With `sticky` that is the slot's own, once it is started again. Else it is any: a cluster that shrank may have
+        no room for a new worker, while others are idle.
+        """
         digest = self._at.get(slot)
-        if digest is not None:
-            entry = self._entries[digest]
-            entry.death = text
-            if entry.hand_outs < self._hand_outs:
-                self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
+        if digest is None:
+            return
+        entry = self._entries[digest]
+        entry.death = text
+        if entry.hand_outs < self._hand_outs:
+            self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
+        if not self._sticky:
+            self._free(entry)
+            self._pending.add(digest)
 
     def slot_down(self, slot: int, text: str) -> int:
         """Take the slot's job back for others to run; return how many jobs have ended so far."""

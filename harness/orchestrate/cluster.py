@@ -109,6 +109,7 @@ def connect(
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _silence()
+    _leave_uv_alone()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address and address != "local":
@@ -143,6 +144,17 @@ def probe(address: str, timeout_s: float = PROBE_TIMEOUT_S) -> None:
         raise ValueError(f"no Ray cluster answers at {address} ({error})") from None
 
 
+def _leave_uv_alone() -> None:
+    # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
+    # under `uv run --no-sync` that one stays empty and no worker ever comes up. The driver's own environment serves on
+    # this machine, and on a cluster the one that every machine has installed. Ray read its setting when it was
+    # imported, which may be long ago; who sets it to 1 wants the copies.
+    from ray._private import ray_constants
+
+    if os.environ.get("RAY_ENABLE_UV_RUN_RUNTIME_ENV") != "1":
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+
+
 def _silence() -> None:
     # Ray prints what the raylet says of dead workers to stdout, which `--json` needs for itself; the study tells of
     # the same deaths in one line each. `log_to_driver=False` does not cover it.
@@ -156,12 +168,7 @@ def _silence() -> None:
 
 def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
     import ray
-    from ray._private import ray_constants
 
-    # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
-    # under `uv run --no-sync` that one stays empty and no worker ever comes up. On this machine the driver's own
-    # serves. Ray read its setting from the environment when it was imported, which may be long ago.
-    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
     _make_token_possible()
     _remove_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=_short_folder()))

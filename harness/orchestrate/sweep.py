@@ -79,7 +79,7 @@ def run_sweep(
     """
     if not jobs and source is None:
         return {}
-    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots, packing)
+    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots, slots, packing)
     config = SlotConfig(
         kind=slots,
         board=sweep.name,
@@ -109,6 +109,7 @@ class _Sweep:
         on_end: Callable[[Outcome], None],
         log_dir: Path | None,
         num_slots: int,
+        kind: SlotKind,
         packing: Packing | None,
     ) -> None:
         self.name = f"sweep-{uuid.uuid4().hex[:8]}"
@@ -138,6 +139,7 @@ class _Sweep:
             payloads,
             hand_outs=1 + MAX_FAILURES,
             slots=num_slots,
+            sticky=kind == "fresh",
             needs={job.digest: job.need for job in jobs},
             packing=packing,
         )

@@ -11,8 +11,8 @@ from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.packing import Need, Node, Packing
 
 
-def board(*digests: str, hand_outs: int = 3, slots: int = 2) -> Board:
-    made = Board({digest: {"epochs": 2} for digest in digests}, hand_outs=hand_outs, slots=slots)
+def board(*digests: str, hand_outs: int = 3, slots: int = 2, sticky: bool = False) -> Board:
+    made = Board({digest: {"epochs": 2} for digest in digests}, hand_outs=hand_outs, slots=slots, sticky=sticky)
     for digest in digests:
         made.submit(digest)
     return made
@@ -42,13 +42,24 @@ def test_nothing_is_handed_out_before_it_is_submitted() -> None:
 
 
 def test_a_restarted_slot_gets_its_job_again_and_no_other_slot_does() -> None:
-    made = board("a", "b")
+    made = board("a", "b", sticky=True)
     assert take(made, 0) == "a"
     made.worker_died(0, "ActorDiedError: gone")
     assert take(made, 1) == "b"
     again = made.take(0)
     assert again is not None
     assert (again["digest"], again["hand_out"], again["epochs"]) == ("a", 2, 2)
+
+
+def test_a_warm_slots_job_goes_to_whoever_is_idle_when_its_worker_dies() -> None:
+    made = board("a", "b")
+    assert (take(made, 0), take(made, 1)) == ("a", "b")
+    made.worker_died(0, "ActorDiedError: gone")
+    made.end("b", {"state": "finished"})
+    again = made.take(1)
+    assert again is not None
+    assert (again["digest"], again["hand_out"]) == ("a", 2)
+    assert made.take(0) is None, "the slot that comes back later has nothing of it"
 
 
 def test_a_job_that_kills_every_worker_fails_with_the_reason_and_the_slot_goes_on() -> None:
@@ -133,7 +144,7 @@ def test_jobs_that_a_search_adds_come_after_all_others_and_only_once() -> None:
 
 def packed(needs: dict[str, Need], *, cards: tuple[int, ...], slots: int = 4) -> Board:
     packing = Packing([Node(name="a", cpus=64, host_bytes=0, cards=cards)])
-    made = Board({digest: {} for digest in needs}, hand_outs=3, slots=slots, needs=needs, packing=packing)
+    made = Board({key: {} for key in needs}, hand_outs=3, slots=slots, sticky=True, needs=needs, packing=packing)
     for digest in needs:
         made.submit(digest)
     return made
@@ -177,10 +188,13 @@ def test_a_large_job_is_not_overtaken_for_ever() -> None:
     assert take(made, 1) == "large"
 
 
-@given(st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60))
-def test_no_job_is_lost_doubled_or_started_too_often(moves: list[tuple[str, int]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60),
+    st.booleans(),
+)
+def test_no_job_is_lost_doubled_or_started_too_often(moves: list[tuple[str, int]], sticky: bool) -> None:
     digests = ["a", "b", "c", "d"]
-    made = board(*digests, hand_outs=3, slots=3)
+    made = board(*digests, hand_outs=3, slots=3, sticky=sticky)
     at: dict[int, str] = {}
     started = dict.fromkeys(digests, 0)
 
@@ -197,6 +211,8 @@ def test_no_job_is_lost_doubled_or_started_too_often(moves: list[tuple[str, int]
             made.end(at.pop(slot), {"state": "finished"})
         elif move == "die":
             made.worker_died(slot, "ActorDiedError")
+            if not sticky:
+                at.pop(slot, None)
         elif move == "down":
             made.slot_down(slot, "ActorDiedError")
             at.pop(slot, None)
