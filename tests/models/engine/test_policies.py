@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.config import (
     SLOWFAST,
@@ -138,6 +139,14 @@ def test_backbones_over_native_time_keep_their_blocks_inputs_anywhere(name: str,
     model = DetectorConfig(backbone=backbone, adapter=AdapterConfig(placement=placement), head=HEAD)  # type: ignore[arg-type]
     for engine in (EngineConfig(), EngineConfig(keep_on="host", inputs_on="host"), EngineConfig(policy="reference")):
         assert_same_step(model, engine, batch_of(videos=2, height=32, width=32))
+
+
+def test_a_step_of_compiled_blocks_is_traced_without_data() -> None:
+    with FakeTensorMode():
+        detector = detector_of(model_of("inside"), EngineConfig(clips=2, compile=True), torch.float32)
+        shown, mask, segments, labels = batch_of()
+        detector.loss(shown, mask, segments.float(), labels)["loss"].backward()
+        assert all(p.grad is not None for p in detector.parameters() if p.requires_grad)
 
 
 @pytest.mark.slow  # minutes of compilation
