@@ -1,6 +1,8 @@
 """What a reproduction adds to single studies: trials that another study ran already, and one page about all of them."""
 
 import shutil
+import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from harness.study import Study
 
 REPORT_NAME = "reproduction.md"
+ERRORS_STUDY = "analyse_errors"
+"""Whose trials are analysed after it."""
 
 
 def adopt(study: "Study", options: "Options") -> int:
@@ -44,6 +48,17 @@ def adopt(study: "Study", options: "Options") -> int:
     return adopted
 
 
+def analyse_errors(folder: Path) -> None:
+    """Set the errors of a study's arms side by side and draw them, as `tadscale errors` does."""
+    from harness.cli.commands import errors
+
+    try:
+        errors.run(Namespace(folder=folder, by="model.tuning", plot=folder / "plots", videos=2, json=False))
+    except ValueError as mistake:
+        # Rows that came from elsewhere can lack their detections; the other studies do not need them.
+        print(f"the errors of {folder.name} were not analysed: {mistake}", file=sys.stderr)
+
+
 def write_reproduction(studies: Sequence["Study"], results: Path) -> Path:
     """Write one page about every study that has results: conclusions, the paper's tables, figures, reports."""
     from harness.analysis.export import to_markdown, write_tables
@@ -61,10 +76,12 @@ def write_reproduction(studies: Sequence["Study"], results: Path) -> Path:
         tables = study_tables(study.name, rows)
         write_tables(tables, folder / "tables")
         pictures = sorted((folder / "plots").glob("map_over_x.png"))
+        errors = [folder / "tables" / "errors.md"] if study.name == ERRORS_STUDY else []
         sections += [
             f"## {study.title}",
             _links(study.name, folder, rows),
             *(to_markdown(table) for table in tables),
+            *(path.read_text(encoding="utf-8") for path in errors if path.is_file()),
             *(f"![{study.title}]({path.relative_to(results)})" for path in pictures),
         ]
     head = ["# Every study", to_markdown(claims_table(rows_of))]

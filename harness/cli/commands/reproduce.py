@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import UserError, read_options
+from harness.cli.reproduction import ERRORS_STUDY, adopt, analyse_errors, write_reproduction
 
 if TYPE_CHECKING:
     from harness.study import Study
@@ -88,8 +89,6 @@ def run(given: argparse.Namespace) -> int:
         print(f"[{number} of {len(parts)}] {part.name}", file=sys.stderr, flush=True)
         worst = max(worst, _run_part(part, given))
     if not _only_listed(given):
-        from harness.cli.reproduction import write_reproduction
-
         print(write_reproduction([part.study for part in parts], given.results))
     minutes = (time.monotonic() - began) / 60
     print(f"{len(parts)} studies in {minutes:.0f} minutes, worst exit code {worst}", file=sys.stderr)
@@ -133,12 +132,13 @@ def _run_part(part: Part, given: argparse.Namespace) -> int:
         if given.data_root is not None:
             options += ["--data-root", str(given.data_root / part.on)]
     if not _only_listed(given):
-        from harness.cli.reproduction import adopt
-
         adopted = adopt(part.study, read_options(part.study, options))
         if adopted:
             print(f"{adopted} trials were run by other studies already", file=sys.stderr)
-    return subprocess.call([sys.executable, "-m", f"studies.{part.study.name}", *options])
+    code = subprocess.call([sys.executable, "-m", f"studies.{part.study.name}", *options])
+    if part.study.name == ERRORS_STUDY and code == 0 and not _only_listed(given):
+        analyse_errors(given.results / part.study.name)
+    return code
 
 
 def _passed_on(given: argparse.Namespace) -> list[str]:

@@ -67,6 +67,21 @@ def finish(results: Path, name: str, number: int, score: float = 0.4) -> list[st
     return [trial.digest for trial in plan.trials[:number]]
 
 
+def test_errors_are_analysed_after_their_study_and_stand_on_the_page(calls, errors):
+    results = errors.parent
+    assert command("reproduce", "--results", str(results), "--only", "analyse_errors") == 0
+    assert (
+        "| share of the best 1G | localisation | 0.0 ± 0.0 | 80.0 ± 0.0 |" in (results / "reproduction.md").read_text()
+    )
+    assert (errors / "plots" / "adapter" / "sensitivity.png").is_file()
+
+
+def test_errors_that_cannot_be_analysed_stop_no_other_study(calls, tmp_path, capsys):
+    assert command("reproduce", "--results", str(tmp_path), "--only", "analyse_errors", "compare_heads") == 0
+    assert len(calls) == 2
+    assert "the errors of analyse_errors were not analysed" in capsys.readouterr().err
+
+
 def test_every_study_runs_with_the_options_it_is_given_and_one_failure_stops_no_other(calls, tmp_path, capsys):
     assert command("reproduce", "--results", str(tmp_path), "--seeds", "2", "--set", "training.epochs=3") == 1
     assert [line[0] for line in calls] == [f"studies.{study.name}" for study in STUDIES if "tiny" in study.presets]
