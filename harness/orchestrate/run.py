@@ -1,7 +1,7 @@
 """A study's trials on Ray: from jobs, or points that a search draws, to rows, with the display in between."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +9,12 @@ from rich.console import Console
 
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.history import History
-from harness.orchestrate.jobs import Job, Outcome
+from harness.orchestrate.jobs import Event, Job, Outcome
 from harness.orchestrate.live import FILE as LIVE_FILE
 from harness.orchestrate.live import LiveFile
+from harness.orchestrate.needs import clamped, need_of
 from harness.orchestrate.nodes import survey
-from harness.orchestrate.packing import Need, Packing
+from harness.orchestrate.packing import Packing
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_shared
@@ -24,8 +25,6 @@ from harness.units import format_bytes
 
 EXECUTE = "harness.trial.execute"
 CPUS_PER_WORKER = 1
-PROCESS_BYTES = 700 * 2**20
-"""What a process that has imported torch holds before it does anything."""
 SEARCH_SLOTS_PER_CARD = 4
 
 Row = Mapping[str, Any]
@@ -141,12 +140,13 @@ class _Run:
 
     def known(self, job: TrialJob) -> Job:
         self._trials[job.digest] = job
+        options = self._options
         return Job(
             digest=job.digest,
             name=job.name,
             payload=job.to_json(),
             predicted_peak_bytes=job.predicted_peak_bytes,
-            need=self._need(job),
+            need=need_of(job, margin=options.margin, on_card=options.gpus_per_worker > 0, exclusive=options.exclusive),
         )
 
     def _inputs(self) -> list[Path]:
@@ -160,16 +160,8 @@ class _Run:
         known = self.known(job)
         if self._packed is None:
             return known
-        known = _clamp(self._packed)(known)
+        known = clamped(known, self._packed)
         return self._too_large(self._packed, known) or known
-
-    def _need(self, job: TrialJob) -> Need:
-        options = self._options
-        peak = int((job.predicted_peak_bytes or 0) * options.margin)
-        if not options.gpus_per_worker:
-            return Need(cpus=CPUS_PER_WORKER, host_bytes=PROCESS_BYTES + peak)
-        host = (1 + job.data_workers) * PROCESS_BYTES + job.predicted_host_bytes
-        return Need(cpus=CPUS_PER_WORKER, host_bytes=host, card_bytes=max(peak, 1), exclusive=options.exclusive)
 
     def sweep(
         self,
@@ -206,7 +198,7 @@ class _Run:
                     source=source,
                     scheduler=options.scheduler,
                     epochs=epochs,
-                    on_event=live.handle,
+                    on_event=lambda event: self._hear(event, live),
                     on_end=self._ended,
                     log_dir=self._log_dir,
                 )
@@ -238,7 +230,7 @@ class _Run:
 
     def _placeable(self, packing: Packing, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that fit somewhere; the others get their row at once."""
-        return [job for job in map(_clamp(packing), jobs) if self._too_large(packing, job) is None]
+        return [job for job in (clamped(job, packing) for job in jobs) if self._too_large(packing, job) is None]
 
     def _too_large(self, packing: Packing, job: Job) -> Row | None:
         if packing.could_fit(job.need):
@@ -251,8 +243,11 @@ class _Run:
         self._on_row(row)
         return row
 
+    def _hear(self, event: Event, live: LiveFile) -> None:
+        self.interrupted |= event.kind == "stopping"
+        live.handle(event)
+
     def _ended(self, outcome: Outcome) -> None:
-        self.interrupted |= outcome.state == "interrupted"
         row = outcome.result
         # A trial whose process was killed could not write its own row.
         if row is None and outcome.seconds > 0:
@@ -264,15 +259,3 @@ class _Run:
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(line, style="dim")
-
-
-def _clamp(packing: Packing) -> Callable[[Job], Job]:
-    """Let a trial that is predicted to fit have the largest card to itself, where only the margin does not fit."""
-
-    def clamp(job: Job) -> Job:
-        largest, need = packing.largest_card, job.need
-        if need.card_bytes > largest >= (job.predicted_peak_bytes or 0):
-            return replace(job, need=replace(need, card_bytes=largest))
-        return job
-
-    return clamp

@@ -105,6 +105,15 @@ def test_several_workers_share_a_trial(cluster: Cluster, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.0", "a.1", "b.0", "b.1"]
 
 
+def test_a_warm_group_of_two_that_dies_is_started_again_and_takes_further_trials(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    swept = sweep(cluster, tmp_path, {"a": {"deaths": 1}, "b": {}}, num_slots=1, workers_per_slot=2)
+    results = {digest: outcome.result for digest, outcome in swept.outcomes.items()}
+    assert {digest: outcome.state for digest, outcome in swept.outcomes.items()} == {"a": "finished", "b": "finished"}
+    assert [(result["world_size"], result["resumed_at"]) for result in results.values() if result] == [(2, 1), (2, 0)]
+
+
 def test_a_scheduler_ends_a_trial_that_lags_behind_and_its_worker_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     specs = {name: {"loss": loss, "epochs": 12, "sleep_s": 0.2} for name, loss in (("a", 1.0), ("b", 2.0), ("c", 0.5))}
     swept = sweep(cluster, tmp_path, specs, num_slots=1, scheduler="asha", epochs=12)
