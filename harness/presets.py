@@ -98,7 +98,7 @@ class Published(Protocol):
 
 
 def paper(dataset: Published, backbone: str = "videomae-s", variant: Variant = "paper") -> TrialConfig:
-    """Return AdaTAD on a data set as the paper has it, executed however fits (adatad-facts 4.4, 6, 7, 8).
+    """Return AdaTAD on a data set as the paper has it (adatad-facts 4.4, 6, 7, 8).
 
     Args:
         dataset: A value of `harness.data.datasets`, such as `THUMOS14`.
@@ -115,7 +115,6 @@ def paper(dataset: Published, backbone: str = "videomae-s", variant: Variant = "
             backbone=BACKBONES[backbone],
             adapter=AdapterConfig(kind="tia", last_layers=dataset.adapter_last_layers.get(variant)),
         ),
-        engine=EngineConfig(),
     )
     return with_values(base, {**dataset.settings(variant), "training.adapter_lr": dataset.adapter_lr(backbone)})
 
