@@ -66,8 +66,8 @@ class Pool:
     that a video keeps, and could have lowered only what ends behind them.
     """
 
-    def __init__(self, most: int = 200_000) -> None:
-        """Keep at most so many candidates, and for a while twice as many."""
+    def __init__(self, most: int = 100_000) -> None:
+        """Keep at most so many candidates, for a while twice as many: by default about 20 MiB, merging included."""
         self.most = most
         self.windows: list[Detections] = []
         self._size = 0
