@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import UserError, read_options
 from harness.cli.reproduction import ERRORS_STUDY, adopt, analyse_errors, write_reproduction
+from harness.cli.study import STOPPED_CODE
 
 if TYPE_CHECKING:
     from harness.study import Study
@@ -84,10 +85,14 @@ def run(given: argparse.Namespace) -> int:
     began, worst = time.monotonic(), 0
     parts = list(_parts(chosen, given))
     if not parts:
-        raise UserError(f"--preset is {given.preset}, which none of {', '.join(study.name for study in chosen)} has")
+        asked = ", ".join(study.name for study in chosen)
+        raise UserError(f"--preset is {given.preset}, expected one that {asked} has, with its data set there")
     for number, part in enumerate(parts, start=1):
         print(f"[{number} of {len(parts)}] {part.name}", file=sys.stderr, flush=True)
-        worst = max(worst, _run_part(part, given))
+        code = _run_part(part, given)
+        if code == STOPPED_CODE:
+            return code
+        worst = max(worst, code)
     if not _only_listed(given):
         print(write_reproduction([part.study for part in parts], given.results))
     minutes = (time.monotonic() - began) / 60
@@ -131,7 +136,7 @@ def _run_part(part: Part, given: argparse.Namespace) -> int:
         options += ["--on", part.on]
         if given.data_root is not None:
             options += ["--data-root", str(given.data_root / part.on)]
-    if not _only_listed(given):
+    if not _only_listed(given) and not given.fresh:
         adopted = adopt(part.study, read_options(part.study, options))
         if adopted:
             print(f"{adopted} trials were run by other studies already", file=sys.stderr)

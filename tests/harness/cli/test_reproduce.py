@@ -93,6 +93,17 @@ def test_every_study_runs_with_the_options_it_is_given_and_one_failure_stops_no_
     assert (tmp_path / "reproduction.md").is_file()
 
 
+def test_a_study_that_is_stopped_stops_the_rest(calls, monkeypatch, tmp_path):
+    def stopped(line):
+        calls.append(line[2:])
+        return 130
+
+    monkeypatch.setattr(reproduce.subprocess, "call", stopped)
+    assert command("reproduce", "--results", str(tmp_path), "--fresh") == 130
+    assert len(calls) == 1
+    assert not (tmp_path / "reproduction.md").exists()
+
+
 def test_real_data_sets_are_those_of_the_tables_and_missing_ones_are_left_out(calls, tmp_path, capsys):
     (tmp_path / "thumos14").mkdir()
     (tmp_path / "activitynet").mkdir()
@@ -115,7 +126,7 @@ def test_real_data_sets_are_those_of_the_tables_and_missing_ones_are_left_out(ca
     ("words", "complaint"),
     [
         (("--only", "scale_nothing"), "--only is scale_nothing, expected some of"),
-        (("--preset", "huge"), "--preset is huge, which none of"),
+        (("--preset", "huge"), "--preset is huge, expected one that analyse_errors, compare_tuning"),
         (("--preset", "paper"), "needs --data-root DIR"),
     ],
 )
