@@ -59,7 +59,8 @@ class History:
             self._study.set_metric_names(list(self._objectives))
         # A start that goes on must not draw the first points once more.
         self._study.sampler = _sampler(search, seed=space.grid.seeds[0] + len(self._study.trials))
-        self._noted = {trial.user_attrs.get("digest") for trial in self.told}
+        ended = self._study.get_trials(deepcopy=False, states=(*TOLD, TrialState.FAIL))
+        self._noted = {(trial.user_attrs.get("digest"), trial.user_attrs.get("state")) for trial in ended}
 
     @property
     def told(self) -> list[FrozenTrial]:
@@ -95,11 +96,11 @@ class History:
         point.set_constraint(FITS, violation(row, budget_bytes))
         state, values = self._end(row)
         self._study.tell(point, values, state=state)
-        self._noted.add(row["digest"])
+        self._noted.add((row["digest"], row["state"]))
 
     def note(self, params: Mapping[str, Any], row: Mapping[str, Any], *, budget_bytes: int | None = None) -> None:
-        """Add a point that no search has drawn, once its end is known; later calls for the same trial do nothing."""
-        if row["digest"] in self._noted or row["state"] == "interrupted":
+        """Add a point that no search has drawn, once its end is known; the same end of the same trial only once."""
+        if (row["digest"], row["state"]) in self._noted or row["state"] == "interrupted":
             return
         state, values = self._end(row)
         self._study.add_trial(
@@ -112,8 +113,7 @@ class History:
                 constraints={FITS: violation(row, budget_bytes)},
             )
         )
-        if state != TrialState.FAIL:
-            self._noted.add(row["digest"])
+        self._noted.add((row["digest"], row["state"]))
 
     def _end(self, row: Mapping[str, Any]) -> tuple[TrialState, list[float] | None]:
         values = [row.get(name) for name in self._objectives]

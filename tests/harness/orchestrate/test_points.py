@@ -52,12 +52,12 @@ def search_all(source: PointSource) -> Counter[int]:
 
 
 def test_a_search_finds_the_best_rate_and_frames(tmp_path: Path) -> None:
-    kept = history(tmp_path, samples=40)
+    kept = history(tmp_path, samples=30)
     search_all(PointSource(kept, job, budget_bytes=BUDGET))
     best = max(kept.told, key=lambda point: point.values[0] if point.values else -9)
     assert best.params["data.window.frames"] == 128
     assert 5e-4 < best.params["training.adapter_lr"] < 2e-3
-    assert len(kept.told) == 40
+    assert len(kept.told) == 30
 
 
 @pytest.mark.parametrize("objectives", [("map_avg",), ("map_avg", "peak_bytes")])
@@ -163,3 +163,13 @@ def test_grid_trials_are_in_the_file_once_each(tmp_path: Path) -> None:
         again.note(params, {"digest": trial.digest, **finished(trial)})
     assert [point.user_attrs["digest"] for point in again.told] == [trial.digest for trial in GRID.trials()]
     assert all(len(point.values) == 2 for point in again.told), "mAP and memory, for the front between them"
+
+
+def test_a_grid_trial_that_fails_and_later_finishes_is_there_with_both_ends(tmp_path: Path) -> None:
+    space = Space(GRID, Search())
+    params, trial = next(iter(space.listed()))
+    for state in ("failed", "failed", "finished", "finished"):
+        History(tmp_path / "study", space).note(params, {"digest": trial.digest, **finished(trial), "state": state})
+    kept = History(tmp_path / "study", space)
+    assert [point.user_attrs["state"] for point in kept.told] == ["finished"]
+    assert len(kept._study.get_trials()) == 2
