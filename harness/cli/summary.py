@@ -14,6 +14,7 @@ from harness.analysis.summary import Comparison, Group, compare, extremes, summa
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
 from harness.config import flatten
+from harness.memory.plan import engine_in_words
 from harness.tables.storage import place_of
 from harness.units import format_bytes, format_seconds
 
@@ -66,6 +67,10 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
     if len(sizes) == 1:
         total, trainable = sizes.pop()
         terminal.say(f"{total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M of them trainable")
+    for policy in dict.fromkeys(entry["policy"] for entry in entries):
+        named = [entry["trial"] for entry in entries if entry["policy"] == policy]
+        which = "all trials" if len(named) == len(entries) else "; ".join(named)
+        terminal.say(f"engine, {which}: {policy}")
     budget = format_bytes(plan.budget_bytes)
     batches = sorted({trial.config.training.batch_size // plan.options.workers for trial in plan.trials})
     per_worker = " or ".join(map(str, batches)) + (" videos" if batches != [1] else " video")
@@ -102,10 +107,11 @@ def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | Non
     if prediction is not None:
         entry |= {
             "predicted_peak_bytes": prediction.peak_bytes,
-            "fits": prediction.peak_bytes <= plan.budget_bytes,
+            "fits": getattr(prediction, "fits", prediction.peak_bytes <= plan.budget_bytes),
             "params_total": prediction.params_total,
             "params_trainable": prediction.params_trainable,
             "breakdown": prediction.breakdown,
+            "policy": engine_in_words(getattr(prediction, "engine", trial.config.engine)),
         }
     if paper is not None:
         entry |= {"paper_map": paper.map_avg, "paper_gib": paper.memory_gib, "paper_table": paper.table}

@@ -6,11 +6,12 @@ A policy does not depend on the budget and neither does their order, so a bigger
 what fits into one budget fits into every bigger one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.config import TrialConfig
+from harness.memory.devices import Device
 from harness.memory.formula import estimate_bytes
 from harness.memory.ladder import ladder
 from harness.memory.predict import Prediction, Tracer
@@ -30,6 +31,62 @@ class Choice:
     prediction: Prediction
     fits: bool
     """Whether it fits the budget; False: not even the leanest policy does, and this is the leanest."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most bytes in tensors at once, in the device's memory."""
+        return self.prediction.peak_bytes
+
+    @property
+    def host_bytes(self) -> int:
+        """Most bytes that the engine keeps on the host at once."""
+        return self.prediction.host_bytes
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Bytes per category at the peak."""
+        return self.prediction.breakdown
+
+    @property
+    def params_total(self) -> int:
+        """Parameters of the detector."""
+        return self.prediction.params_total
+
+    @property
+    def params_trainable(self) -> int:
+        """Parameters that are trained."""
+        return self.prediction.params_trainable
+
+
+def plan_all(
+    configs: Sequence[TrialConfig],
+    budget_bytes: int,
+    cache_dir: Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 1,
+    device: Device | None = None,
+) -> list[Choice]:
+    """Return a choice per trial; what `predict` is for trials whose policies are decided.
+
+    Args:
+        configs: the trials, in any number.
+        budget_bytes: what tensors may occupy on a device.
+        cache_dir: where predictions are remembered.
+        progress: called with (done, to do).
+        workers: processes that share a batch.
+        device: what the trials run on; None: the CPU.
+
+    Raises:
+        ValueError: the workers cannot share a batch equally.
+    """
+    with Tracer(cache_dir, device=device, workers=workers) as tracer:
+        choices = []
+        for number, config in enumerate(configs, start=1):
+            choices.append(choose(config, budget_bytes, tracer))
+            if progress:
+                progress(number, len(configs))
+        return choices
 
 
 def choose(
@@ -99,10 +156,3 @@ def engine_in_words(engine: EngineConfig) -> str:
 def _blocks_in_words(engine: EngineConfig) -> str:
     inputs = "block inputs" if engine.every == 1 else f"inputs of every {engine.every} blocks"
     return f"{inputs} kept" + (" on the host" if engine.keep_on == "host" else "")
-
-
-def changed_settings(engine: EngineConfig) -> dict[str, Any]:
-    """Return what differs from a plain fixed policy, by field."""
-    return {
-        item.name: getattr(engine, item.name) for item in fields(engine) if getattr(engine, item.name) != item.default
-    }
