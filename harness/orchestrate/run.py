@@ -1,13 +1,16 @@
 """A study's trials on Ray: from jobs, or points that a search draws, to rows, with the display in between."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ray.exceptions import RayError
 from rich.console import Console
 
 from harness.orchestrate.cluster import Cluster, connect, num_slots
+from harness.orchestrate.failures import classify
 from harness.orchestrate.history import History
 from harness.orchestrate.jobs import Event, Job, Outcome
 from harness.orchestrate.live import FILE as LIVE_FILE
@@ -77,7 +80,8 @@ def run_trials(
         done_before=done_before,
         epochs=max(job.config.training.epochs for job in jobs),
     )
-    return len(outcomes) < len(jobs) or any(outcome.state == "interrupted" for outcome in outcomes.values())
+    unfinished = len(outcomes) < len(jobs) or any(outcome.state == "interrupted" for outcome in outcomes.values())
+    return run.interrupted and unfinished
 
 
 def run_points(
@@ -174,7 +178,7 @@ class _Run:
     ) -> dict[str, Outcome]:
         options = self._options
         self._say("starting Ray ...")
-        with connect(options.address) as cluster:
+        with connect(options.address) as cluster, _explained():
             if not cluster.own:
                 check_shared(self._log_dir.parents[1], self._inputs())
             packing = self._packing(own=cluster.own)
@@ -259,3 +263,16 @@ class _Run:
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(line, style="dim")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Say in one sentence that Ray itself went away: its head, this machine's raylet, or the board."""
+    try:
+        yield
+    except RayError as error:
+        reason = classify(str(error))[1]
+        raise ConnectionError(
+            f"Ray went away in the middle of the study ({reason}); finished trials are kept, "
+            "start the same command again to go on"
+        ) from error

@@ -1,0 +1,77 @@
+"""What becomes of a study's jobs around the sweep; Ray is made up here."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+from rich.console import Console
+
+from harness import presets
+from harness.orchestrate import run
+from harness.orchestrate.cluster import Cluster
+from harness.orchestrate.packing import Node
+from harness.tables import load
+from harness.trial import TrialJob
+
+GIB = 2**30
+
+
+@pytest.fixture
+def run_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool]:
+    """Return a function that runs one trial on a machine of 4 GiB with a sweep of the test's own."""
+
+    @contextlib.contextmanager
+    def connect(address: str | None) -> Iterator[Cluster]:
+        yield Cluster(own=True, dashboard_url=None, resources={"CPU": 2.0}, storage=str(tmp_path))
+
+    def start(sweep: Callable[..., Any], *, peak: int, on_row: Callable[[Any], None] = print) -> bool:
+        monkeypatch.setattr(run, "run_sweep", sweep)
+        monkeypatch.setattr(run, "connect", connect)
+        monkeypatch.setattr(run, "survey", lambda own: [Node(name="a", cpus=2, host_bytes=4 * GIB)])
+        job = TrialJob(
+            study="s",
+            name="n",
+            config=presets.synthetic_adatad(),
+            attempt=1,
+            results=tmp_path,
+            dataset=tmp_path,
+            weights=None,
+            device="cpu",
+            threads=1,
+            data_workers=0,
+            predicted_peak_bytes=peak,
+            slot="warm",
+        )
+        options = run.SweepOptions(slots="warm", workers=1, gpus_per_worker=0.0, max_concurrent=None, address=None)
+        return run.run_trials([job], options=options, done_before=0, console=Console(), quiet=True, on_row=on_row)
+
+    return start
+
+
+def test_a_board_that_dies_is_one_sentence_that_says_how_to_go_on(
+    run_with: Callable[..., bool], tmp_path: Path
+) -> None:
+    def dies(*args: Any, **options: Any) -> None:
+        raise ActorDiedError
+
+    with pytest.raises(ConnectionError, match=r"Ray went away .* start the same command again to go on"):
+        run_with(dies, peak=GIB)
+    assert not (tmp_path / "live.json").exists()
+
+
+def test_a_trial_that_fits_nowhere_is_a_row_at_once(run_with: Callable[..., bool], tmp_path: Path) -> None:
+    ran: list[Any] = []
+    rows: list[Any] = []
+
+    def sweep(cluster: Cluster, jobs: list[Any], **options: Any) -> dict[str, Any]:
+        ran.extend(jobs)
+        return {}
+
+    assert not run_with(sweep, peak=8 * GIB, on_row=rows.append), "nobody stopped the study"
+    assert ran == []
+    assert [row["state"] for row in rows] == ["too_large"]
+    (row,) = load(tmp_path).to_pylist()
+    assert row["error"] == "needs 8.68 GiB of host memory, which no machine of the cluster has"
