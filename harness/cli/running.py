@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.cli.options import UserError
 from harness.cli.plan import Plan, cache_dir
 from harness.cli.terminal import Terminal
 from harness.study import Trial
@@ -60,6 +61,7 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
             key=lambda job: (job.config.seed, -work[job.digest] * job.config.training.epochs),
         )
         if jobs:
+            terminal.note(_where_to_look(plan))
             stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
                                  console=terminal.console, quiet=terminal.quiet, on_row=note)  # fmt: skip
         rows = plan.rows()
@@ -72,7 +74,7 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
 
 def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
     """Draw points and run them until there are as many as were asked for."""
-    from harness.orchestrate.history import FILE, History
+    from harness.orchestrate.history import History
     from harness.orchestrate.run import run_points
     from harness.orchestrate.space import Space
 
@@ -82,7 +84,7 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
     if told < search.samples:
         axes = ", ".join(history.space.distributions)
         terminal.note(f"{search.method} search over {axes}: {told} of {search.samples} points done before")
-        terminal.note(f"watch it with: optuna-dashboard {plan.folder / FILE}")
+        terminal.note(_where_to_look(plan))
         stopped = run_points(
             history,
             _consider(plan, columns, terminal),
@@ -96,6 +98,13 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
         terminal.note(f"all {search.samples} points are done; --samples N draws more, --fresh begins anew")
     plan = drawn(plan)
     return Ran(plan=plan, rows=plan.rows(), stopped=stopped, wanted=search.samples)
+
+
+def _where_to_look(plan: Plan) -> str:
+    from harness.orchestrate.history import FILE
+
+    folder = plan.folder
+    return f"from another terminal: tadscale watch --results {folder.parent}, or optuna-dashboard {folder / FILE}"
 
 
 def drawn(plan: Plan) -> Plan:
@@ -163,6 +172,8 @@ class JobMaker:
         self._columns = columns
         self._terminal = terminal
         self._gpu = plan.device.name != "cpu"
+        if plan.options.exclusive and not self._gpu:
+            raise UserError("--exclusive is given, but the trials run on the cpu; expected --device cuda")
         self._margin = margin(plan, gpu=self._gpu)
 
     @property
