@@ -10,6 +10,8 @@ BENCHES = {
     "nms": ("harness.detection.bench", "soft-NMS beside a double loop"),
     "map": ("harness.evaluation.bench", "mAP at the size of ActivityNet beside one detection at a time"),
     "tables": ("harness.tables.bench", "reading 100,000 rows, and 10,000 files before and after compaction"),
+    "schedule": ("harness.orchestrate.bench", "1,000 simulated trials on 64 cards: busy share, and the driver's memory"),
+    "overhead": ("harness.orchestrate.bench_overhead", "where a study's seconds go that are not its trials'"),
     "fits": ("harness.analysis.bench", "scaling fits on a folder of public learning curves"),
 }
 """What can be measured: the module whose `main` does it, and what it measures."""
