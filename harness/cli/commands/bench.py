@@ -6,11 +6,11 @@ from typing import Any
 
 BENCHES = {
     "data": ("harness.data.bench", "frames a second: decoded, augmented, cached"),
-    "step": ("harness.training.bench", "a training step by engine policy beside the paper's way, and the rate of arithmetic"),
+    "step": ("harness.training.bench", "training steps under each engine policy beside the paper's way"),
     "nms": ("harness.detection.bench", "soft-NMS beside a double loop"),
     "map": ("harness.evaluation.bench", "mAP at the size of ActivityNet beside one detection at a time"),
     "tables": ("harness.tables.bench", "reading 100,000 rows, and 10,000 files before and after compaction"),
-    "schedule": ("harness.orchestrate.bench", "1,000 simulated trials on 64 cards: busy share, and the driver's memory"),
+    "schedule": ("harness.orchestrate.bench", "1,000 simulated trials on 64 cards"),
     "overhead": ("harness.orchestrate.bench_overhead", "where a study's seconds go that are not its trials'"),
     "fits": ("harness.analysis.bench", "scaling fits on a folder of public learning curves"),
 }
