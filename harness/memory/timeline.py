@@ -90,6 +90,7 @@ class Timeline(LiveBytes):
         self._stack: list[str] = []
         self._calls = _Call()
         self._backward_from: list[int] = []
+        self._began = 0
         self._scratch = scratch
 
     def watch(self, module: nn.Module, depth: int = 4) -> None:
@@ -101,7 +102,7 @@ class Timeline(LiveBytes):
 
     def begin(self) -> None:
         """Say that a step begins; what it computes and moves is counted anew."""
-        self._phase, self.work = "forward", Work()
+        self._phase, self.work, self._began = "forward", Work(), len(self.events)
         self._calls = _Call()
 
     def reserve(self, category: str, size: int) -> None:
@@ -124,11 +125,11 @@ class Timeline(LiveBytes):
         super().hold(HOST if on_host else category, tensors)
 
     def peaks(self) -> list[Peak]:
-        """Return the worst moment of every place: every phase of every layer."""
+        """Return the worst moment of every place of the step: every phase of every layer."""
         total, now = 0, dict[str, int]()
         most: dict[tuple[Phase, str], tuple[int, dict[str, int]]] = {}
         kinds = [self.kind(life) for life in self.lives]
-        for event in self.events:
+        for position, event in enumerate(self.events):
             life = self.lives[event if event >= 0 else ~event]
             if life.category == HOST:
                 continue
@@ -136,7 +137,8 @@ class Timeline(LiveBytes):
             total += size
             now[kind] = now.get(kind, 0) + size
             place = (life.phase, life.layer)
-            if event >= 0 and total > most.get(place, (-1, {}))[0]:
+            # What was there while the detector was built is not of the step.
+            if event >= 0 and position >= self._began and total > most.get(place, (-1, {}))[0]:
                 most[place] = (total, dict(now))
         return [
             Peak(size, {name: part for name, part in parts.items() if part}, *place)

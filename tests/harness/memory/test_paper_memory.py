@@ -24,6 +24,7 @@ def test_a_row_becomes_the_papers_setting():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_papers_memory_is_reproduced():
     errors: dict[str, float] = {}
     seen: dict[TrialConfig, float] = {}
