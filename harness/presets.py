@@ -115,6 +115,7 @@ def paper(dataset: Published, backbone: str = "videomae-s", variant: Variant = "
             backbone=BACKBONES[backbone],
             adapter=AdapterConfig(kind="tia", last_layers=dataset.adapter_last_layers.get(variant)),
         ),
+        engine=EngineConfig(policy="auto"),
     )
     return with_values(base, {**dataset.settings(variant), "training.adapter_lr": dataset.adapter_lr(backbone)})
 

@@ -31,15 +31,15 @@ def study_parser(study: Study) -> Parser:
     what.add_argument(
         "--on",
         type=_dataset,
-        default="synthetic",
         metavar="NAME",
-        help=f"data set: {', '.join(DATASETS)} (default: synthetic, made here)",
+        help=f"data set: {', '.join(DATASETS)} (default: that of the --preset, else synthetic, made here)",
     )
     what.add_argument(
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="folder with videos, annotations.json, classes.txt; for synthetic: where it is written",
+        help="folder with videos and annotations in any published form (tadscale check --on NAME says what it finds); "
+        "for synthetic: where it is written",
     )
     what.add_argument(
         "--weights",

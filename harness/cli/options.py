@@ -9,7 +9,6 @@ from typing import Any, Literal
 from harness.cli.arguments import DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
 from harness.config import NAMED, parse_value
 from harness.study import Grid, Search, Study
-from harness.tables.storage import place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +58,15 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
     quick_wanted = given.quick or given.preset == "quick"
     if given.quick and given.preset not in (None, "tiny", "quick"):
         raise UserError(f"--quick is the short form of --preset tiny and does not go with --preset {given.preset}")
-    if given.on != "synthetic" and given.data_root is None and not given.dry_run:
-        raise UserError(f"--on {given.on} needs --data-root DIR, the folder that holds the videos and annotations.json")
+    on = given.on or _own_dataset(study, given.preset)
+    if on != "synthetic" and given.data_root is None and not given.dry_run:
+        raise UserError(f"--on {on} needs --data-root DIR, the folder that holds the videos and annotations.json")
     if given.device not in (None, "cpu", "cuda") and not given.dry_run:
         raise UserError(f"--device is {given.device}, expected cpu or cuda; a card's name goes with --dry-run")
     results, storage = _places(given.results, given.storage)
     return Options(
-        on=given.on,
-        preset="quick" if quick_wanted else given.preset or default_preset(given.on, given.weights),
+        on=on,
+        preset="quick" if quick_wanted else given.preset or default_preset(on, given.weights),
         data_root=given.data_root,
         weights=given.weights,
         features=given.features,
@@ -112,6 +112,8 @@ def _places(results: str | None, storage: str | None) -> tuple[Path, str | None]
     if storage is not None and "://" not in storage:
         results, storage = storage, None
     if storage is not None:
+        from harness.tables.storage import place_of
+
         place_of(storage)  # a scheme that nobody knows is said before anything is made
     return Path(results or "results"), storage
 
@@ -129,6 +131,11 @@ def _search(search: Search, given: argparse.Namespace) -> Search:
     if (given.search or search.method) != "grid" and (given.seeds or 1) > 1:
         raise UserError(f"--seeds is {given.seeds}, but a search runs each point once; expected --search grid")
     return replace(search, **changes)
+
+
+def _own_dataset(study: Study, preset: str | None) -> str:
+    """Return the data set that a preset is written for; without one, what a laptop makes."""
+    return study.presets[preset].base.data.name if preset and preset in study.presets else "synthetic"
 
 
 def default_preset(on: str, weights: Path | None) -> str:

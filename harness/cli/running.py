@@ -145,13 +145,19 @@ def _consider(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Cal
 
 
 def predict(plan: Plan, trials: Sequence[Trial], terminal: Terminal) -> dict[str, Any]:
-    """Return the memory prediction of each trial, by digest."""
-    from harness.memory.predict import predict
+    """Return each trial's engine policy with its predicted memory, by digest."""
+    from harness.memory.plan import plan_all
 
     with terminal.stage("predicting memory") as progress:
-        configs = [trial.config for trial in trials]
-        predictions = predict(configs, cache_dir() / "predictions", progress, workers=plan.options.workers)
-    return {trial.digest: prediction for trial, prediction in zip(trials, predictions, strict=True)}
+        choices = plan_all(
+            [trial.config for trial in trials],
+            plan.budget_bytes,
+            cache_dir() / "predictions",
+            progress,
+            workers=plan.options.workers,
+            device=plan.device,
+        )
+    return {trial.digest: choice for trial, choice in zip(trials, choices, strict=True)}
 
 
 def margin(plan: Plan, *, gpu: bool) -> float:
@@ -198,10 +204,10 @@ class JobMaker:
         from harness.trial import ended_without_row
 
         job = self._job(trial, prediction, row)
-        budget = self._plan.budget_bytes
-        if prediction.peak_bytes <= budget:
+        if prediction.fits:
             return job
-        reason = f"predicted to need {format_bytes(prediction.peak_bytes)}, more than {format_bytes(budget)}"
+        budget = format_bytes(self._plan.budget_bytes)
+        reason = f"predicted to need {format_bytes(prediction.peak_bytes)}, more than {budget}"
         self._terminal.note(f"{job.name}: too large, {reason}")
         return ended_without_row(job, "too_large", reason)
 
@@ -223,6 +229,7 @@ class JobMaker:
             data_workers=4 if self._gpu else 0,
             predicted_peak_bytes=prediction.peak_bytes,
             predicted_host_bytes=prediction.host_bytes,
+            engine=prediction.engine,
             slot=self.how.slots,
             cache_bytes=options.cache_size,
             features=options.features.resolve() if options.features else None,

@@ -2,14 +2,17 @@
 
 import json
 import shlex
+import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.analysis.console import trial_table
+from harness.analysis.export import to_markdown, write_tables
 from harness.analysis.fits import PowerLaw, Refused, fit_linear_memory, fit_lines
 from harness.analysis.names import short_name, value_name
-from harness.analysis.paper import published
+from harness.analysis.paper import published_at
+from harness.analysis.paper_table import study_tables
 from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
@@ -67,10 +70,8 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
     if len(sizes) == 1:
         total, trainable = sizes.pop()
         terminal.say(f"{total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M of them trainable")
-    for policy in dict.fromkeys(entry["policy"] for entry in entries):
-        named = [entry["trial"] for entry in entries if entry["policy"] == policy]
-        which = "all trials" if len(named) == len(entries) else "; ".join(named)
-        terminal.say(f"engine, {which}: {policy}")
+    for policy, letter in _policies(entries).items():
+        terminal.say(f"engine {letter}: {policy}")
     budget = format_bytes(plan.budget_bytes)
     batches = sorted({trial.config.training.batch_size // plan.options.workers for trial in plan.trials})
     per_worker = " or ".join(map(str, batches)) + (" videos" if batches != [1] else " video")
@@ -79,20 +80,15 @@ def show_plan(plan: Plan, predicted: Mapping[str, Any], terminal: Terminal, *, s
         terminal.say("the paper trains one video per GPU; so do as many --workers as training.batch_size")
 
 
-def _in_papers_setting(plan: Plan, trial: Any) -> bool:
-    """Return whether a trial differs from the paper's setting only in what the study varies, in seed and identities."""
-    if "paper" not in plan.study.presets:
-        return False
-    paper = plan.study.presets["paper"]
-    ours, theirs = flatten(trial.config), flatten(paper.base)
-    free = {*paper.paths, "seed", "data.fingerprint", "model.weights"}
-    different = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
-    return all(path in free or path.startswith("engine.") for path in different)
+def _policies(entries: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a letter for every engine policy, in the order of the trials."""
+    policies = dict.fromkeys(entry["policy"] for entry in entries if "policy" in entry)
+    return {policy: string.ascii_lowercase[number] for number, policy in enumerate(policies)}
 
 
 def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | None) -> dict[str, Any]:
     values = plan.grid.describe(trial.config)
-    paper = published(plan.study.name, values) if _in_papers_setting(plan, trial) else None
+    paper = published_at(plan.study.name, flatten(trial.config))
     entry: dict[str, Any] = {
         "digest": trial.digest,
         "trial": plan.name(trial),
@@ -125,9 +121,10 @@ def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> A
     table = Table(title=plan.study.title, title_justify="left")
     paths = (*plan.grid.paths, "seed")
     has_paper = any("paper_gib" in entry for entry in entries) and not status
-    heads = ["state", "mAP %", "peak", "tries", "seconds"] if status else ["predicted\npeak", "fits", "state"]
+    heads = ["state", "mAP %", "peak", "tries", "seconds"] if status else ["predicted\npeak", "engine", "fits", "state"]
     for head in (*map(short_name, paths), *heads, *(["paper\nmAP %", "paper\nGiB"] if has_paper else [])):
         table.add_column(head, justify="right", no_wrap=True)
+    letters = _policies(entries)
     for entry in entries:
         cells = [value_name(path, entry[path]) for path in paths]
         if status:
@@ -138,11 +135,12 @@ def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> A
         else:
             cells += [
                 format_bytes(entry["predicted_peak_bytes"]),
+                letters[entry["policy"]],
                 "yes" if entry["fits"] else "no",
                 entry["state"].replace("_", " "),
             ]
         if has_paper:
-            cells += [str(entry.get("paper_map", "")), str(entry.get("paper_gib", ""))]
+            cells += ["" if entry.get(key) is None else str(entry[key]) for key in ("paper_map", "paper_gib")]
         table.add_row(*map(Text, cells))
     return table
 
@@ -161,9 +159,14 @@ def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Te
         document = _document(plan, ordered, groups, fits, comparison, pictures, report, query, seconds)
         print(json.dumps(document, indent=1, default=str))
         return
+    papers = study_tables(plan.study.name, ordered)
     terminal.console.print(trial_table(groups, title=plan.study.title))
     for sentence in _sentences(plan, ordered, fits, comparison):
         terminal.say(sentence)
+    for table in papers:
+        terminal.say(to_markdown(table))
+    for path in write_tables(papers, plan.folder / "tables") if papers else ():
+        terminal.say(f"table:   {path}")
     for path in pictures:
         terminal.say(f"picture: {path}")
     if report:

@@ -1,5 +1,6 @@
 """What the study says on the terminal: stages with progress, notes, errors; stderr when stdout carries JSON."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+FILE_WIDTH = 120
+"""Columns of a table that goes to a file or a pipe."""
 LINE_EVERY_S = 10.0
 """Seconds between two progress lines where the output is a file."""
 
@@ -17,7 +20,10 @@ class Terminal:
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         """Choose the stream: with `json`, stdout is left to the machine."""
-        self.console = Console(file=sys.stderr if json else sys.stdout, highlight=False, soft_wrap=True)
+        stream = sys.stderr if json else sys.stdout
+        # A file has no width: there a table's cells are not cut to a terminal's 80 columns.
+        width = None if stream.isatty() or "COLUMNS" in os.environ else FILE_WIDTH
+        self.console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
         self.quiet = quiet
 
     def say(self, text: str) -> None:

@@ -48,6 +48,11 @@ class Choice:
         return self.prediction.breakdown
 
     @property
+    def flops(self) -> float:
+        """Operations of a step."""
+        return self.prediction.flops
+
+    @property
     def params_total(self) -> int:
         """Parameters of the detector."""
         return self.prediction.params_total

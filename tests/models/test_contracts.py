@@ -171,7 +171,9 @@ def test_untrained_adapters_leave_the_frozen_detector_as_it_is(
         for name, parameter in adapted.named_parameters():
             if "up_proj" in name:
                 torch.nn.init.zeros_(parameter)
-        assert torch.equal(adapted.detect(inputs, targets[0]).scores, expected.scores), way
+        found = adapted.detect(inputs, targets[0]).scores
+        # Means over space are taken of tokens beside a backbone and of maps without: one rounding apart.
+        torch.testing.assert_close(found, expected.scores, rtol=1e-5, atol=1e-7, msg=way)
 
 
 def test_offline_features_of_any_origin_train_a_head(targets: tuple[Tensor, Tensor, Tensor]) -> None:

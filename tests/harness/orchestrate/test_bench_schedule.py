@@ -1,8 +1,11 @@
 """The simulated schedule against the bounds that any schedule has."""
 
+import subprocess
+import sys
+
 import pytest
 
-from harness.orchestrate.bench import CARD, Load, main, simulate, trials
+from harness.orchestrate.bench import CARD, Load, simulate, trials
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -28,6 +31,9 @@ def test_what_fills_a_card_runs_alone() -> None:
     assert simulate(loads, 2, exclusive=False, slots=8).makespan_s == 20.0
 
 
-def test_the_benchmark_says_whether_its_limits_were_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--cards", "8", "--trials", "200"]) == 0
-    assert "kept: 95 % busy" in capsys.readouterr().out
+def test_the_benchmark_says_whether_its_limits_were_kept() -> None:
+    # In a process of its own: it measures its memory, and this one holds whatever other tests have loaded.
+    program = "import sys; from harness.orchestrate.bench import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "--cards", "8", "--trials", "200"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "kept: 95 % busy" in found.stdout
