@@ -6,6 +6,7 @@ from typing import Any
 
 BENCHES = {
     "data": ("harness.data.bench", "frames a second: decoded, augmented, cached"),
+    "memory": ("harness.memory.bench", "peak memory of the leanest policies against their targets"),
     "step": ("harness.training.bench", "training steps under each engine policy beside the paper's way"),
     "nms": ("harness.detection.bench", "soft-NMS beside a double loop"),
     "map": ("harness.evaluation.bench", "mAP at the size of ActivityNet beside one detection at a time"),
