@@ -2,8 +2,8 @@
 
     tadscale bench memory [--only TEXT] [--json]
 
-Each row is one video in bf16 on THUMOS14's settings (EPIC-Kitchens and Ego4D where named), with head, optimiser,
-average and input, traced with CUDA's autocast rules. Nothing is measured on a card; what a card adds to tensors is `workspace`.
+Each row is one video in bf16 on THUMOS14's settings (EPIC-Kitchens, Ego4D where named), with head, optimiser, average
+and input, traced with CUDA's autocast rules. Nothing is measured on a card; what a card adds to tensors is `workspace`.
 """
 
 import argparse
