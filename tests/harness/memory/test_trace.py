@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DEEP = with_values(
     presets.paper(dataset_of("thumos14")),
     {
+        "engine.policy": "fixed",
         "training.batch_size": 1,
         "model.backbone": VideoMAEConfig(
             name="deep", width=32, depth=18, heads=2, mlp_hidden=128, patch=16, image_size=32, drop_path=0.1
