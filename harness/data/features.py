@@ -19,7 +19,10 @@ from harness.atomic import whole_file
 from harness.config import TrialConfig, digest_of, flatten
 from harness.data.video_info import UnreadableVideo
 
-DECISIVE = ("data.fingerprint", "data.window.", "model.backbone.", "model.weights", "model.representation.")
+DECISIVE = (
+    *("data.fingerprint", "data.window.", "data.reduce_in", "data.frame_format"),
+    *("model.backbone.", "model.weights", "model.representation."),
+)
 """Config paths that decide a video's features; besides the precision they are computed in."""
 
 

@@ -92,6 +92,7 @@ def detect_subset(
         workers=places.data_workers,
         unreadable=unreadable,
         features=features,
+        cache=places.cache,
     )
     videos = {video.video_id: video for video in dataset.subset(config.data.test_subset)}
     windows: dict[str, list[Detections]] = defaultdict(list)
