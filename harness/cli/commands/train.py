@@ -31,7 +31,7 @@ examples:
   tadscale train --on custom --data-root DIR --weights videomae-s.pth --out mine
   tadscale train --on thumos14 --data-root DIR --weights DIR --set model.backbone=videomae-b --out b
 """
-FORWARDED = ("on", "data_root", "weights", "features", "class_scores", "preset", "device")
+FORWARDED = ("on", "data_root", "weights", "features", "class_scores", "preset", "device", "cache_size")
 """Options that mean what they mean for a study."""
 
 
@@ -59,6 +59,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: what this machine has)")
     parser.add_argument(
         "--data-workers", type=int, metavar="N", help="decoding processes (default: 4 with CUDA, none on the CPU)"
+    )
+    parser.add_argument(
+        "--cache-size", metavar="SIZE", help="of decoded frames on disk, as for a study (16GiB; 0: none)"
     )
     parser.add_argument("--json", action="store_true", help="the result on standard output, everything else on stderr")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -160,6 +163,7 @@ def _with_policy(config: "TrialConfig", plan: "Plan", terminal: Terminal) -> "Tr
 def _places(given: argparse.Namespace, plan: "Plan", config: "TrialConfig") -> "Places":
     import os
 
+    from harness.data.cache import cache_here
     from harness.training.loop import Places
 
     sources = plan.sources
@@ -174,6 +178,7 @@ def _places(given: argparse.Namespace, plan: "Plan", config: "TrialConfig") -> "
         data_workers=(4 if cuda else 0) if given.data_workers is None else given.data_workers,
         features=plan.options.features,
         class_scores=plan.options.class_scores,
+        cache=cache_here(plan.options.cache_size),
     )
 
 
