@@ -11,6 +11,7 @@ from harness.units import GIB, parse_bytes
 
 if TYPE_CHECKING:
     from harness.config import TrialConfig
+    from harness.memory.calibration import Calibration
     from harness.memory.devices import Device
     from harness.memory.predict import Prediction
     from harness.study import Grid
@@ -43,6 +44,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=budget_bytes, metavar="SIZE", help="with engine.policy=auto: what may be used")
     parser.add_argument("--paper", action="store_true", help="predict every memory number of the paper instead")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the breakdown (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--calibrate",
+        metavar="DIR",
+        help="results folder whose finished trials, measured against their predictions, correct this one",
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable result on stdout")
     return parser
 
@@ -152,9 +158,12 @@ def _show(
 
     title = _title(config)
     estimate = estimate_bytes(config)
+    here = predictions["here"].peak_bytes
+    learnt = _calibration(given.calibrate, device) if given.calibrate else None
     if given.json:
         document: dict[str, Any] = {name: as_json(each, device) for name, each in predictions.items()}
         policies = {"policies": words, "device": device.name, "formula_bytes": estimate}
+        document |= {"calibration": learnt.as_json(here)} if learnt else {}
         print(json.dumps({**document, **policies}))
     else:
         terminal.console.print(breakdown_table(predictions, f"{title}, on {device.name}"))
@@ -164,8 +173,37 @@ def _show(
             terminal.say(f"{name}: about {seconds_in_words(each, device)} a step without data loading")
         if estimate is not None:
             terminal.say(f"a formula instead of the trace says {estimate / GIB:.2f} GiB for the policy here")
+        if learnt is not None:
+            terminal.say(
+                f"calibrated: {learnt.on(here) / GIB:.2f} GiB here, since {learnt.trials} finished trials measured "
+                f"{learnt.ratio:.3f} times what was predicted ({learnt.lowest:.3f} to {learnt.highest:.3f})"
+            )
     if given.plot:
         terminal.note(f"picture: {draw(predictions, given.plot, title)}")
+
+
+def _calibration(results: str, device: "Device") -> "Calibration":
+    """Return what the finished trials in a results folder, measured as on this kind of device, say of predictions."""
+    from harness.memory.calibration import FEWEST, calibrate
+    from harness.tables import load
+    from harness.tables.storage import place_of
+
+    if not place_of(results).is_folder:
+        raise UserError(f"--calibrate is {results}, expected a folder with results tables")
+    source = "cpu_tracker" if device.name == "cpu" else "cuda_allocator"
+    rows = load(results).select(["state", "memory_source", "predicted_peak_bytes", "peak_bytes"]).to_pylist()
+    pairs = [
+        (row["predicted_peak_bytes"] or 0, row["peak_bytes"])
+        for row in rows
+        if row["state"] == "finished" and row["memory_source"] == source and row["peak_bytes"]
+    ]
+    learnt = calibrate(pairs)
+    if learnt is None:
+        raise UserError(
+            f"--calibrate is {results}, which has {len(pairs)} finished trials measured by {source}, "
+            f"expected at least {FEWEST}"
+        )
+    return learnt
 
 
 def _title(config: "TrialConfig") -> str:
