@@ -86,7 +86,7 @@ def assert_same_step(model: DetectorConfig, engine: EngineConfig, batch: Batch) 
     torch.testing.assert_close(other[1], plain[1], rtol=1e-10, atol=1e-12)
     assert other[2].keys() == plain[2].keys()
     for name, value in plain[2].items():
-        torch.testing.assert_close(other[2][name], value, rtol=1e-8, atol=1e-10, msg=name)
+        torch.testing.assert_close(other[2][name], value, rtol=1e-10, atol=1e-10, msg=name)
     assert torch.equal(plain[3], other[3]), "the random stream went another way"
 
 
@@ -229,6 +229,6 @@ def trajectory(model: DetectorConfig, engine: EngineConfig, steps: int = 20) -> 
 def test_twenty_steps_of_training_go_the_same_way(how: str, engine: EngineConfig) -> None:
     model = model_of(how)
     for plain, other in zip(trajectory(model, PLAIN), trajectory(model, engine), strict=True):
-        torch.testing.assert_close(other, plain, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(other, plain, rtol=1e-10, atol=1e-10)
     losses = trajectory(model, PLAIN)[0]
     assert losses[-1] < losses[0]
