@@ -71,7 +71,9 @@ def plot_curve(
             if fitted and isinstance(fit, PowerLaw | Curve):
                 _draw_law(axes, fit, colour)
             at = [place[group.values[x]] + shift for group in members]
-            _draw_points(axes, members, at, colour, marker, name, joined=not fitted)
+            # A line between kinds would say that there is something between them.
+            joined = all(map(is_size, place)) and not fitted
+            _draw_points(axes, members, at, colour, marker, name, joined=joined)
         ticks(axes, x, place)
         axes.set_xlabel(axis_label(x) + (", logarithmic" if all(map(is_size, place)) and len(place) > 1 else ""))
         axes.set_ylabel("average mAP (%)")
