@@ -7,7 +7,7 @@
 
 The paper (THUMOS14): full fine-tuning 70.1, LongLoRA 71.1 (28 M parameters), plain 70.2 (3.6 M), without residual 70.8,
 TIA 71.5 (4.0 M). Expect TIA to beat the plain adapter by about a point for the same memory. The tiny preset took
-3 min 31 s on two cores: TIA beats full fine-tuning by 3.1 ± 1.6 points (three seeds), the others lie within their spread.
+3 min 31 s on two cores: TIA beats full fine-tuning by 3.1 ± 1.6 points (3 seeds), the others lie within their spread.
 """
 
 from harness import presets
