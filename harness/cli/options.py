@@ -72,7 +72,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         features=given.features,
         class_scores=given.class_scores,
         cache_size=given.cache_size,
-        overrides=tuple(_split(text) for text in given.set),
+        overrides=tuple(split_setting(text) for text in given.set),
         seeds=given.seeds,
         memory_budget=given.memory_budget,
         device=given.device,
@@ -172,7 +172,12 @@ def _with_branches(grid: Grid, values: Mapping[str, list[Any]]) -> Any:
         return grid.base  # the branch only fits together with a later --set; the grid itself is checked at the end
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_setting(text: str) -> tuple[str, str]:
+    """Return path and value of a `--set`.
+
+    Raises:
+        UserError: there is no path or no value.
+    """
     path, sign, value = text.partition("=")
     if not sign or not path or not value:
         raise UserError(f"--set is {text}, expected PATH=VALUE[,VALUE...]")

@@ -16,13 +16,13 @@ from harness.cli.offline import on_features
 from harness.cli.options import Options, UserError, below, override_grid
 from harness.cli.pretrained import pretrained_files, with_identities
 from harness.cli.terminal import Terminal
-from harness.cli.weights import file_identity
 from harness.config import TrialConfig, with_values
 from harness.data.datasets import DATASETS
 from harness.memory.devices import Device, find_device
 from harness.study import DONE, Grid, Study, Trial
 from harness.tables.query import latest, load
 from harness.tables.storage import place_of
+from models.digest import weights_digest
 
 if TYPE_CHECKING:
     from harness.data.index import Dataset
@@ -188,7 +188,7 @@ def _with_class_scores(grid: Grid, path: Path, dataset: "Dataset") -> Grid:
 
     if not path.is_file():
         raise UserError(f"--class-scores is {path}, expected a file")
-    grid = _with(grid, {"detection.external_fingerprint": file_identity(path)})
+    grid = _with(grid, {"detection.external_fingerprint": weights_digest(path)})
     check_class_scores(grid.base, path, dataset)
     return grid
 

@@ -9,10 +9,11 @@ from harness.cli.cache import cache_dir
 from harness.cli.offline import features_identity
 from harness.cli.options import Options, UserError
 from harness.cli.terminal import Terminal
-from harness.cli.weights import file_identity, weights_file
+from harness.cli.weights import weights_file
 from harness.config import with_values
 from harness.study import Axis, Grid, axis_paths
 from models.config import BackboneConfig, OfflineConfig
+from models.digest import weights_digest
 
 if TYPE_CHECKING:
     from harness.training.pretrain import Recipe
@@ -51,7 +52,7 @@ def _identity(backbone: BackboneConfig, options: Options) -> str:
         return features_identity(backbone, options.features)
     if options.weights is not None:
         # A dry run plans for weights that may lie on another machine.
-        return file_identity(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
+        return weights_digest(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
     if backbone.name.endswith("-tiny"):
         from harness.training.pretrain import recipe_digest
 

@@ -1,11 +1,9 @@
-"""Which file of `--weights` belongs to a backbone, and what identifies it."""
+"""Which file of `--weights` belongs to a backbone."""
 
-import hashlib
 from pathlib import Path
 
 from harness.cli.options import UserError
-
-SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".bin", ".safetensors")
+from models.digest import SUFFIXES
 
 
 def weights_file(path: Path, name: str) -> Path:
@@ -30,17 +28,3 @@ def weights_file(path: Path, name: str) -> Path:
         names = " and ".join(file.name for file in candidates)
         raise UserError(f"--weights is {path}, which holds {names}, expected one of them")
     return candidates[0]
-
-
-def file_identity(path: Path) -> str:
-    """Return 16 hex digits of the content: of the file, or of the weight files of a folder."""
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-    if not files:
-        raise UserError(f"--weights is {path}, which holds no file of weights")
-    digests = [_sha256(file) for file in files]
-    return (digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest())[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -76,16 +76,6 @@ def sliding_windows(num_frames: int, window: WindowConfig, overlap: float) -> tu
     return tuple(Stretch(start_frame=start, num_frames=span) for start in starts)
 
 
-def consecutive_stretches(num_frames: int, window: WindowConfig) -> tuple[Stretch, ...]:
-    """Cut a whole video into windows that touch and do not overlap; the last one may be short."""
-    if window.mode == "resize":
-        return (Stretch(start_frame=0, num_frames=num_frames),)
-    return tuple(
-        Stretch(start_frame=start, num_frames=min(window.span, num_frames - start))
-        for start in range(0, num_frames, window.span)
-    )
-
-
 def on_cells(stretch: Stretch, window: WindowConfig) -> Stretch:
     """Return the stretch moved back to where one of the whole video's feature cells begins."""
     if window.mode == "resize":

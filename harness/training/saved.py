@@ -18,10 +18,11 @@ import torch
 
 from harness.atomic import whole_file
 from harness.config import TrialConfig, flatten, unflatten, with_values
-from models.checkpoints import load_detector, weights_digest
+from models.checkpoints import load_detector
 from models.checkpoints.reading import read_file
 from models.config import OfflineConfig
 from models.detector import Detector
+from models.digest import weights_digest
 from models.tuning import trainable_state
 
 FORMAT, VERSION = "tadscale detector", 1

@@ -3,7 +3,6 @@
 from models.checkpoints.backbone import load_backbone
 from models.checkpoints.containers import read_state
 from models.checkpoints.detector import load_detector
-from models.checkpoints.digest import weights_digest
 from models.checkpoints.found import DetectorFound
 from models.checkpoints.identify import Identified, identify
 from models.checkpoints.writing import save_backbone
@@ -16,5 +15,4 @@ __all__ = [
     "load_detector",
     "read_state",
     "save_backbone",
-    "weights_digest",
 ]

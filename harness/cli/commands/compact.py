@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.cli.options import UserError
+from harness.cli.results import check_results
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -29,10 +29,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(given: argparse.Namespace) -> int:
     """Compact and say how many files became how many."""
     from harness.tables import compact
-    from harness.tables.storage import place_of
 
-    if not place_of(given.results).is_folder:
-        raise UserError(f"--results is {given.results}, expected a folder with results tables")
+    check_results("--results", given.results)
     with ExitStack() as held:
         if "://" not in given.results:
             _hold(Path(given.results), held)

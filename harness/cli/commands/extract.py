@@ -146,11 +146,12 @@ def _job(given: argparse.Namespace, terminal: Terminal) -> Job:
 
 def _weights(given: argparse.Namespace, terminal: Terminal) -> tuple[Path, str]:
     """Return the backbone's file and its identity; the tiny backbones are pretrained here."""
-    from harness.cli.weights import file_identity, weights_file
+    from harness.cli.weights import weights_file
+    from models.digest import weights_digest
 
     if given.weights is not None:
         path = weights_file(given.weights, given.backbone)
-        return path, file_identity(path)
+        return path, weights_digest(path)
     if not given.backbone.endswith("-tiny"):
         raise UserError(f"{given.backbone} needs --weights, a file or a folder with {given.backbone}.pth")
     from harness.cli.plan import cache_dir
@@ -159,7 +160,7 @@ def _weights(given: argparse.Namespace, terminal: Terminal) -> tuple[Path, str]:
 
     with terminal.stage(f"pretraining {given.backbone}") as progress:
         path = ensure_pretrained(cache_dir() / "weights", FULL, BACKBONES[given.backbone], progress)
-    return path, file_identity(path)
+    return path, weights_digest(path)
 
 
 def _videos(root: Path) -> dict[str, Path]:

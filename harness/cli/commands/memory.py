@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.options import UserError, override_grid
+from harness.cli.options import UserError, override_grid, split_setting
+from harness.cli.results import check_results
 from harness.cli.terminal import Terminal
 from harness.units import GIB, parse_bytes
 
@@ -107,7 +108,7 @@ def grid_of(given: argparse.Namespace) -> "Grid":
     else:
         base = presets.paper(dataset_of(given.on), given.backbone or "videomae-s", given.preset)
     base = with_value(base, "training.batch_size", 1)
-    return override_grid(Grid(base=base, axes={}), [_split(text) for text in given.set], None)
+    return override_grid(Grid(base=base, axes={}), [split_setting(text) for text in given.set], None)
 
 
 def budget_bytes(text: str) -> int:
@@ -116,13 +117,6 @@ def budget_bytes(text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _split(text: str) -> tuple[str, str]:
-    path, sign, value = text.partition("=")
-    if not sign or not path or not value:
-        raise UserError(f"--set is {text}, expected PATH=VALUE")
-    return path, value
 
 
 def _predict(
@@ -186,10 +180,8 @@ def _calibration(results: str, device: "Device") -> "Calibration":
     """Return what the finished trials in a results folder, measured as on this kind of device, say of predictions."""
     from harness.memory.calibration import FEWEST, calibrate
     from harness.tables import load
-    from harness.tables.storage import place_of
 
-    if not place_of(results).is_folder:
-        raise UserError(f"--calibrate is {results}, expected a folder with results tables")
+    check_results("--calibrate", results)
     source = "cpu_tracker" if device.name == "cpu" else "cuda_allocator"
     rows = load(results).select(["state", "memory_source", "predicted_peak_bytes", "peak_bytes"]).to_pylist()
     pairs = [

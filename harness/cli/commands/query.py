@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import UserError
+from harness.cli.results import check_results
 
 if TYPE_CHECKING:
     from harness.tables.formats import Format
@@ -55,11 +56,9 @@ def run(given: argparse.Namespace) -> int:
     """Answer the query on standard output or in a file."""
     from harness.tables import sql
     from harness.tables.formats import render
-    from harness.tables.storage import place_of
 
     form = _format(given.format, given.output)
-    if not place_of(given.results).is_folder:
-        raise UserError(f"--results is {given.results}, expected a folder with results tables")
+    check_results("--results", given.results)
     if given.output:
         _check_output(given.output, given.results)
     answer = sql(given.sql, given.results)

@@ -7,7 +7,8 @@ import pytest
 from harness.cli.options import UserError, read_options
 from harness.cli.plan import make_plan
 from harness.cli.terminal import Terminal
-from harness.cli.weights import file_identity, weights_file
+from harness.cli.weights import weights_file
+from models.digest import weights_digest
 from studies.scale_frames import STUDY
 
 FEW = ["--dry-run", "--on", "thumos14", "--set", "data.window.frames=768", "--set", "data.window.resolution=160"]
@@ -50,19 +51,19 @@ def test_a_relative_path_is_made_absolute_for_the_workers(folder: Path, monkeypa
 def test_the_identity_is_that_of_the_content(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bin"
     copy.write_bytes(b"small")
-    assert file_identity(copy) == file_identity(folder / "videomae-s.pth")
-    before = file_identity(folder / "videomae-l")
+    assert weights_digest(copy) == weights_digest(folder / "videomae-s.pth")
+    before = weights_digest(folder / "videomae-l")
     (folder / "videomae-l" / "README.md").write_text("no weights")
-    assert file_identity(folder / "videomae-l") == before
+    assert weights_digest(folder / "videomae-l") == before
     (folder / "videomae-l" / "model.safetensors").write_bytes(b"other")
-    assert file_identity(folder / "videomae-l") != before
+    assert weights_digest(folder / "videomae-l") != before
 
 
 def test_weights_change_together_with_the_backbone_on_an_axis(folder: Path) -> None:
     planned = plan("--set", "model.backbone=videomae-s,videomae-b", "--weights", str(folder))
     assert [trial.config.model.weights for trial in planned.trials] == [
-        file_identity(folder / "videomae-s.pth"),
-        file_identity(folder / "videomae-b.safetensors"),
+        weights_digest(folder / "videomae-s.pth"),
+        weights_digest(folder / "videomae-b.safetensors"),
     ]
     assert "model.weights" not in planned.grid.paths
     assert [planned.name(trial) for trial in planned.trials] == [
