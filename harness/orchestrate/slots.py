@@ -62,7 +62,9 @@ class Slot:
             self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the slot to end; say whether it did."""
+        """Wait for the slot to end; say whether it did. One that was never started has nothing to end."""
+        if self._thread.ident is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
