@@ -5,6 +5,7 @@ the backbone, what OpenTAD's configs set for one arm only) is paired with it in 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from harness.config import (
@@ -42,6 +43,9 @@ TINY_SIZES: Mapping[str, VideoMAEConfig] = {
     "m": VideoMAEConfig(name="videomae-m-tiny", width=144, depth=6, heads=3, mlp_hidden=576, image_size=48),
 }
 """Backbones of three sizes for a laptop, pretrained there like `videomae-tiny`, which is the middle one."""
+
+TINY_BRIEF = replace(VIDEOMAE["videomae-tiny"], name="videomae-brief-tiny")
+"""The middle size after half of its pretraining: what Kinetics alone is to Kinetics and more."""
 
 TINY_HEADS: Mapping[str, HeadConfig] = {
     "gtad": GTADConfig(graph_width=64, map_width=64, map_hidden=32, longest=32, roi_bins=8, context_bins=4),

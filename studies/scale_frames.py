@@ -1,6 +1,6 @@
 """Frames per window and resolution against mAP and memory (paper Table 5).
 
-    python studies/scale_frames.py              3 frame counts x 2 resolutions x 2 seeds on synthetic video, on a laptop
+    python studies/scale_frames.py              3 frame counts x 2 resolutions x 3 seeds on synthetic video, on a laptop
     python studies/scale_frames.py --quick      the same question in under two minutes
     python studies/scale_frames.py --dry-run    trials and predicted memory; runs nothing
 
@@ -21,7 +21,7 @@ STUDY = Study(
         "tiny": Grid(
             base=presets.synthetic_adatad(),
             axes={"data.window.frames": (32, 64, 128), "data.window.resolution": (32, 48)},
-            seeds=(0, 1),
+            seeds=(0, 1, 2),
         ),
         "quick": Grid(
             base=presets.synthetic_adatad(quick=True),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.cli.cache import cache_dir
 from harness.cli.offline import features_identity
@@ -14,9 +14,6 @@ from harness.config import with_values
 from harness.study import Axis, Grid, axis_paths
 from models.config import BackboneConfig, OfflineConfig
 from models.digest import weights_digest
-
-if TYPE_CHECKING:
-    from harness.training.pretrain import Recipe
 
 
 def backbones(grid: Grid) -> list[BackboneConfig]:
@@ -54,16 +51,10 @@ def _identity(backbone: BackboneConfig, options: Options) -> str:
         # A dry run plans for weights that may lie on another machine.
         return weights_digest(weights_file(options.weights, backbone.name)) if options.weights.exists() else ""
     if backbone.name.endswith("-tiny"):
-        from harness.training.pretrain import recipe_digest
+        from harness.training.pretrain import recipe_digest, recipe_of
 
-        return recipe_digest(_recipe(options), backbone)
+        return recipe_digest(recipe_of(backbone, quick=options.preset == "quick"), backbone)
     return ""
-
-
-def _recipe(options: Options) -> "Recipe":
-    from harness.training.pretrain import FULL, QUICK
-
-    return QUICK if options.preset == "quick" else FULL
 
 
 def pretrained_files(grid: Grid, options: Options, terminal: Terminal) -> dict[str, Path | None]:
@@ -79,10 +70,11 @@ def pretrained_files(grid: Grid, options: Options, terminal: Terminal) -> dict[s
         elif options.weights is not None:
             found[backbone.name] = weights_file(options.weights, backbone.name)
         elif backbone.name.endswith("-tiny"):
-            from harness.training.pretrain import ensure_pretrained
+            from harness.training.pretrain import ensure_pretrained, recipe_of
 
+            recipe = recipe_of(backbone, quick=options.preset == "quick")
             with terminal.stage(f"pretraining {backbone.name}") as progress:
-                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", _recipe(options), backbone, progress)
+                found[backbone.name] = ensure_pretrained(cache_dir() / "weights", recipe, backbone, progress)
         else:
             raise UserError(
                 f"{backbone.name} needs --weights, a file or a folder with {backbone.name}.pth; "

@@ -55,6 +55,8 @@ class Recipe:
 
 
 FULL = Recipe()
+BRIEF = Recipe(steps=275)
+"""Half as long: the weaker pretraining of two, where a study compares them."""
 QUICK = Recipe(num_clips=1200, steps=90)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.allocator import keep_freed_memory
 from harness.config import digest_of
 from harness.data.motion import CLASSES
-from harness.training.clips import FULL, LARGE, NOTHING, QUICK, SMALL, Recipe, augmented, pixels_of, render_clips
+from harness.training.clips import BRIEF, FULL, LARGE, NOTHING, QUICK, SMALL, Recipe, augmented, pixels_of, render_clips
 from models.config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 
     from harness.training.student import Student
 
-__all__ = ["FULL", "QUICK", "Recipe", "ensure_pretrained", "recipe_digest"]
+__all__ = ["FULL", "QUICK", "Recipe", "ensure_pretrained", "recipe_digest", "recipe_of"]
 
 VERSION = 1
 """Raised whenever the same recipe would give other weights."""
 
 Progress = Callable[[int, int], None]
+RECIPES = {"videomae-brief-tiny": BRIEF}
+"""Of the backbones that are not pretrained like the others."""
+
+
+def recipe_of(backbone: BackboneConfig, *, quick: bool = False) -> Recipe:
+    """Return how a tiny backbone is pretrained."""
+    return QUICK if quick else RECIPES.get(backbone.name, FULL)
 
 
 def recipe_digest(recipe: Recipe, backbone: BackboneConfig) -> str:

@@ -74,12 +74,9 @@ def test_every_row_of_a_table_is_a_trial_of_its_study(table) -> None:
 
 @EVERY
 def test_tiny_trials_need_no_download_and_say_it_with_three_seeds(study: Study) -> None:
-    if "tiny" not in study.presets:
-        assert study.name == "compare_pretraining"
-        return
     grid = study.presets["tiny"]
-    # scale_frames has published rows with two; memory_frontier is about memory, which seeds do not change.
-    assert len(grid.seeds) == {"scale_frames": 2, "memory_frontier": 1}.get(study.name, 3)
+    # memory_frontier is about memory, which seeds do not change.
+    assert len(grid.seeds) == (1 if study.name == "memory_frontier" else 3)
     for trial in grid.trials():
         assert trial.config.data.name == "synthetic"
         assert flatten(trial.config)[BACKBONE].endswith("-tiny")

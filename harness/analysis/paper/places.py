@@ -41,8 +41,9 @@ def stand_ins(ours: Sequence[Any], papers: Sequence[Any]) -> dict[Any, Any]:
 
 
 def _ours(rows: Sequence[Mapping[str, Any]], path: str) -> list[Any]:
-    """Return our values from the smallest network to the largest."""
-    return [hashable(value_at(row, path)) for row in sorted(rows, key=lambda row: row.get("params_total") or 0)]
+    """Return our values from the smallest network to the largest, those of one size by name."""
+    values = {(row.get("params_total") or 0, hashable(value_at(row, path))) for row in rows}
+    return [value for _, value in sorted(values, key=lambda sized: (sized[0], str(sized[1])))]
 
 
 def _family(value: Any) -> str:
