@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.cli.looking import where_to_look
 from harness.cli.options import UserError
 from harness.cli.plan import Plan, cache_dir
 from harness.cli.terminal import Terminal
@@ -61,9 +62,10 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
             key=lambda job: (job.config.seed, -work[job.digest] * job.config.training.epochs),
         )
         if jobs:
-            terminal.note(_where_to_look(plan))
+            _say_where_to_look(plan, terminal)
             stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
-                                 console=terminal.console, quiet=terminal.quiet, on_row=note)  # fmt: skip
+                                 console=terminal.console, quiet=terminal.quiet, on_row=note,
+                                 describe=plan.grid.describe)  # fmt: skip
         rows = plan.rows()
     else:
         terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
@@ -84,7 +86,7 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
     if told < search.samples:
         axes = ", ".join(history.space.distributions)
         terminal.note(f"{search.method} search over {axes}: {told} of {search.samples} points done before")
-        terminal.note(_where_to_look(plan))
+        _say_where_to_look(plan, terminal)
         stopped = run_points(
             history,
             _consider(plan, columns, terminal),
@@ -93,6 +95,7 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
             console=terminal.console,
             quiet=terminal.quiet,
             log_dir=plan.folder / "work" / "logs",
+            describe=plan.grid.describe,
         )
     else:
         terminal.note(f"all {search.samples} points are done; --samples N draws more, --fresh begins anew")
@@ -100,11 +103,9 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
     return Ran(plan=plan, rows=plan.rows(), stopped=stopped, wanted=search.samples)
 
 
-def _where_to_look(plan: Plan) -> str:
-    from harness.orchestrate.history import FILE
-
-    folder = plan.folder
-    return f"from another terminal: tadscale watch --results {folder.parent}, or optuna-dashboard {folder / FILE}"
+def _say_where_to_look(plan: Plan, terminal: Terminal) -> None:
+    for line in where_to_look(plan.folder):
+        terminal.note(line)
 
 
 def drawn(plan: Plan) -> Plan:

@@ -131,6 +131,9 @@ class Board:
         if entry.outcome is None:
             entry.count += 1
             entry.reports.append((entry.count, dict(metrics)))
+            shown = self._latest.get(digest, {}).get("epoch")
+            if shown is not None and metrics.get("epoch", shown) != shown:
+                self._say("report", digest, values=self._latest.pop(digest))
             self._latest.setdefault(digest, {}).update(metrics)
 
     def end(self, digest: str, outcome: Mapping[str, Any]) -> None:
@@ -221,7 +224,7 @@ class Board:
         return entry.count > after or entry.outcome is not None
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what happened since the last call; a job's reports come merged, so that the list stays short."""
+        """Return what happened since the last call; a job's reports of one epoch come merged."""
         happened, self._events = self._events, []
         happened += [{"kind": "report", "digest": digest, "values": values} for digest, values in self._latest.items()]
         self._latest = {}

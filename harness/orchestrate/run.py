@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ray.exceptions import RayError
 from rich.console import Console
 
+from harness.config import TrialConfig
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.failures import classify
 from harness.orchestrate.history import History
@@ -22,6 +23,8 @@ from harness.orchestrate.points import PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_shared
 from harness.orchestrate.sweep import run_sweep
+from harness.orchestrate.tensorboard import FOLDER as TENSORBOARD
+from harness.orchestrate.tensorboard import TensorBoard
 from harness.study import SchedulerName, Trial
 from harness.trial import TrialJob, ended_without_row
 from harness.units import format_bytes
@@ -31,6 +34,7 @@ CPUS_PER_WORKER = 1
 SEARCH_SLOTS_PER_CARD = 4
 
 Row = Mapping[str, Any]
+Describe = Callable[[TrialConfig], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ def run_trials(
     console: Console,
     quiet: bool,
     on_row: Callable[[Row], None] = lambda row: None,
+    describe: Describe = lambda config: {},
 ) -> bool:
     """Run the trials; return whether Ctrl-C stopped them. Every trial that began has its row afterwards.
 
@@ -68,11 +73,12 @@ def run_trials(
         console: where the display goes.
         quiet: show nothing.
         on_row: called with the core columns of each row once it is written.
+        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
     """
-    run = _Run(options, console, quiet, jobs[0].results / "work" / "logs", on_row)
+    run = _Run(options, console, quiet, jobs[0].results / "work" / "logs", on_row, describe)
     sweep_jobs = [run.known(job) for job in jobs]
     outcomes = run.sweep(
         sweep_jobs,
@@ -93,6 +99,7 @@ def run_points(
     console: Console,
     quiet: bool,
     log_dir: Path,
+    describe: Describe = lambda config: {},
 ) -> bool:
     """Draw points and run them until there are enough; return whether Ctrl-C stopped the search.
 
@@ -104,11 +111,12 @@ def run_points(
         console: where the display goes.
         quiet: show nothing.
         log_dir: where tracebacks of failed trials go.
+        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
     """
-    run = _Run(options, console, quiet, log_dir, lambda row: None)
+    run = _Run(options, console, quiet, log_dir, lambda row: None, describe)
 
     def decide(trial: Trial) -> Job | Row:
         known = consider(trial)
@@ -132,6 +140,7 @@ class _Run:
         quiet: bool,
         log_dir: Path,
         on_row: Callable[[Row], None],
+        describe: Describe,
     ) -> None:
         self.interrupted = False
         self._options = options
@@ -139,6 +148,9 @@ class _Run:
         self._quiet = quiet
         self._log_dir = log_dir
         self._on_row = on_row
+        self._curves = TensorBoard(
+            log_dir.parents[1] / TENSORBOARD, lambda digest: describe(self._trials[digest].config), self._say
+        )
         self._packed: Packing | None = None
         self._trials: dict[str, TrialJob] = {}
 
@@ -188,7 +200,10 @@ class _Run:
             if cluster.dashboard_url:
                 self._say(f"Ray dashboard: {cluster.dashboard_url}")
             display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console)
-            with display, LiveFile(self._log_dir.parents[1] / LIVE_FILE, display) as live:
+            live_file = LiveFile(self._log_dir.parents[1] / LIVE_FILE, display)
+            for job in jobs:
+                self._curves.know(job)
+            with display, live_file as live:
                 return run_sweep(
                     cluster,
                     jobs,
@@ -250,6 +265,7 @@ class _Run:
     def _hear(self, event: Event, live: LiveFile) -> None:
         self.interrupted |= event.kind == "stopping"
         live.handle(event)
+        self._curves.handle(event)
 
     def _ended(self, outcome: Outcome) -> None:
         row = outcome.result

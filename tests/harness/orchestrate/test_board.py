@@ -96,14 +96,18 @@ def test_only_the_first_end_counts_and_submitting_again_changes_nothing() -> Non
     assert made.take(1) is None
 
 
-def test_reports_are_followed_one_by_one_and_shown_merged() -> None:
+def test_reports_are_followed_one_by_one_and_shown_merged_by_epoch() -> None:
     made = board("a")
     take(made, 0)
     made.events()
-    made.report("a", {"epoch": 1, "map_avg": 0.5})
+    made.report("a", {"epoch": 1, "loss": 0.5})
+    made.report("a", {"map_avg": 0.5})
     made.report("a", {"epoch": 2})
-    assert made.follow("a", 1)[:2] == (2, [{"epoch": 2}])
-    assert made.events() == [{"kind": "report", "digest": "a", "values": {"epoch": 2, "map_avg": 0.5}}]
+    assert made.follow("a", 2)[:2] == (3, [{"epoch": 2}])
+    assert made.events() == [
+        {"kind": "report", "digest": "a", "values": {"epoch": 1, "loss": 0.5, "map_avg": 0.5}},
+        {"kind": "report", "digest": "a", "values": {"epoch": 2}},
+    ]
     assert not made.has_events
 
 
