@@ -1,13 +1,14 @@
-"""The joint law of pixels and parameters, and how a budget is best split between them (beyond the paper).
+"""The joint law of frames, pixels and parameters, and how a budget is best spent on them (beyond the paper).
 
     python studies/scale_law.py --preset paper --on thumos14 --dry-run --device h100-80gb
-    python studies/scale_law.py --on thumos14 --data-root DIR --weights DIR                    # 24 trials
-    python studies/scale_law.py                                                                # 36 trials, a laptop
+    python studies/scale_law.py --on thumos14 --data-root DIR --weights DIR                    # 36 trials
+    python studies/scale_law.py                                                                # 81 trials, a laptop
 
-Every combination of backbone, frames and resolution. The report fits error = E + A / pixels^alpha + B / parameters^beta
-to the single trials, with intervals, and says how many pixels and parameters a product of the two is best spent on;
-it refuses where the trials do not hold a surface. Pixels are frames times resolution squared, of one window.
-Expect both exponents above 0. On two cores the tiny preset should take about 15 minutes (not run yet).
+Every combination of backbone, frames and resolution, three values or more of each: fewer cannot tell an exponent from
+a floor. The report fits error = E + A / frames^a + B / pixels^b + C / parameters^c to the single trials, with intervals
+(pixels are those of a frame), and says what to spend a budget of operations or memory on; it refuses where the trials
+do not hold that. Expect exponents above 0, each known within a factor of several only: three values are the least.
+On two cores the tiny preset should take 15 to 20 minutes (reckoned from the operations of its steps, not run yet).
 """
 
 from harness import presets
@@ -17,14 +18,14 @@ from harness.study import Grid, Study
 
 STUDY = Study(
     name="scale_law",
-    title="The joint law of pixels and parameters",
+    title="The joint law of frames, pixels and parameters",
     presets={
         "tiny": Grid(
             base=presets.synthetic(),
             axes={
-                **presets.backbones(SYNTHETIC, presets.TINY_SIZES["xs"], presets.TINY_SIZES["m"]),
+                **presets.backbones(SYNTHETIC, *presets.TINY_SIZES.values()),
                 "data.window.frames": (32, 64, 128),
-                "data.window.resolution": (32, 48),
+                "data.window.resolution": (32, 48, 64),
             },
             seeds=(0, 1, 2),
         ),
@@ -33,7 +34,7 @@ STUDY = Study(
             axes={
                 **presets.backbones(THUMOS14, "videomae-s", "videomae-b", "videomae-l", "videomae-h"),
                 "data.window.frames": (768, 1536, 3072),
-                "data.window.resolution": (160, 224),
+                "data.window.resolution": (160, 192, 224),
             },
         ),
     },
