@@ -235,6 +235,6 @@ class JobMaker:
             cache_bytes=options.cache_size,
             features=options.features.resolve() if options.features else None,
             class_scores=options.class_scores.resolve() if options.class_scores else None,
-            provenance=self._columns,
+            provenance={**self._columns, "flops": float(prediction.flops) or None},
             tables=plan.tables if isinstance(plan.tables, str) else None,
         )

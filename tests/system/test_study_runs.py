@@ -81,6 +81,7 @@ def test_a_study_killed_and_interrupted_ends_like_one_that_was_not(arguments: li
     rows = load(tmp_path / "whole").to_pylist()
     assert [row["state"] for row in rows] == ["finished"] * 6
     assert all(abs(row["predicted_peak_bytes"] / row["peak_bytes"] - 1) < 0.05 for row in rows)
+    assert all(row["flops"] > 1e8 for row in rows)
 
     began = time.monotonic()
     again = run(arguments, tmp_path / "whole")
