@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.cli.changes import changes_since_last
 from harness.cli.fresh import set_aside
+from harness.cli.lease import one_machine
 from harness.cli.lock import one_driver
 from harness.cli.options import Options, below
 from harness.cli.plan import make_plan, provenance
@@ -32,10 +33,10 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
 
     began = time.monotonic()
     folder = options.results / study.name
-    check_writable(folder)
-    if options.storage:
-        check_writable(below(options.storage, study.name))
-    with one_driver(folder):
+    store = below(options.storage, study.name) if options.storage else None
+    for place in (folder, *([store] if store else [])):
+        check_writable(place)
+    with one_driver(folder), one_machine(store, terminal.say):
         plan = make_plan(study, options, terminal, prepare=True)
         assert plan.sources is not None
         for note in plan.sources.notes:

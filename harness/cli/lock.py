@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.cli.options import UserError
@@ -14,7 +16,7 @@ def one_driver(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system gives it back when the process ends, however it ends.
 
     Raises:
-        UserError: another process holds it; its number is named.
+        UserError: another process holds it; its number and machine are named.
     """
     path = folder / ".lock"
     with path.open("a+") as file:
@@ -22,9 +24,9 @@ def one_driver(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.read().strip() or "another"
             raise UserError(f"--results is {folder.parent}, where process {holder} is running this study") from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on {socket.gethostname()} (since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)")
         file.flush()
         yield

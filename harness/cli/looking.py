@@ -1,4 +1,4 @@
-"""Where to look at a study while it runs: one line per tool, each a command to copy. All of them serve this machine only."""
+"""Where to look at a study while it runs: one command per tool, each served to this machine only."""
 
 import os
 import shlex

@@ -32,8 +32,7 @@ def run(given: argparse.Namespace) -> int:
 
     check_results("--results", given.results)
     with ExitStack() as held:
-        if "://" not in given.results:
-            _hold(Path(given.results), held)
+        _hold(given.results, held)
         done = compact(given.results)
     for folder in done:
         print(f"{folder.folder}: {folder.files:,} files are one now, with {folder.rows:,} rows")
@@ -42,10 +41,17 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _hold(results: Path, held: ExitStack) -> None:
-    """Take the lock of every study in the folder that ever had a driver."""
+def _hold(location: str, held: ExitStack) -> None:
+    """Hold every study at a place that has a driver, or in a folder ever had one."""
+    from harness.cli.claims import claimed
+    from harness.cli.lease import one_machine
     from harness.cli.lock import one_driver
 
+    if "://" in location:
+        for study in claimed(location):
+            held.enter_context(one_machine(study, print))
+        return
+    results = Path(location)
     for lock in (results / ".lock", *sorted(results.glob("*/.lock"))):
         if lock.is_file():
             held.enter_context(one_driver(lock.parent))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.lease import one_machine
 from harness.cli.lock import one_driver
 from harness.cli.tadscale import main
 from harness.config import TrialConfig, digest, flatten, with_values
@@ -43,6 +44,14 @@ def test_the_folder_of_a_running_study_is_refused(results, capsys):
         assert run(results) == 2
     assert "is running this study" in capsys.readouterr().err
     assert len(list((results / "s").glob("*.parquet"))) == 3
+
+
+def test_a_store_on_which_a_study_runs_is_refused(results, capsys):
+    with one_machine(f"file://{results}/s", pytest.fail):
+        assert run(f"file://{results}") == 2
+    assert "runs this study" in capsys.readouterr().err
+    assert run(f"file://{results}") == 0
+    assert "3 files are one now" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path, capsys):
