@@ -21,7 +21,7 @@ three quarters of grainy video.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +73,11 @@ class FrameCache:
         source: FrameSource,
         indices: Sequence[int] | Int[ndarray, " frames"],
         timeout_s: float = READ_TIMEOUT_S,
+        alive: Callable[[], None] = lambda: None,
     ) -> UInt8[ndarray, "frames height width 3"]:
         """Return frames as `source.read` would, from the cache where it can; the disk's troubles are no error.
+
+        `alive` is called now and then while a whole video is decoded, which may take minutes.
 
         Raises:
             UnreadableVideo: as `source.read`.
@@ -82,7 +85,7 @@ class FrameCache:
         indices = np.asarray(indices, dtype=np.int64)
         entry = self.folder / source.identity()
         frames = self._get(entry, source, indices)
-        if frames is None and self._fill(entry, source, timeout_s):
+        if frames is None and self._fill(entry, source, timeout_s, alive):
             frames = self._get(entry, source, indices)
         return source.read(indices, timeout_s) if frames is None else frames
 
@@ -105,7 +108,7 @@ class FrameCache:
             touch(entry)
         return frames
 
-    def _fill(self, entry: Path, source: FrameSource, timeout_s: float) -> bool:
+    def _fill(self, entry: Path, source: FrameSource, timeout_s: float, alive: Callable[[], None]) -> bool:
         """Decode the blocks that are missing; return whether anything was added."""
         try:
             with filling(entry) as free:
@@ -118,17 +121,26 @@ class FrameCache:
                 cut = [block_path(entry, block, source.frame_format) for block in missing]
                 for left_over in (*entry.glob(".*.tmp"), *cut):
                     left_over.unlink(missing_ok=True)
-                self._decode(entry, source, missing, room, timeout_s)
+                self._decode(entry, source, missing, room, timeout_s, alive)
                 return True
         except OSError:
             return False
 
-    def _decode(self, entry: Path, source: FrameSource, missing: list[int], room: int, timeout_s: float) -> None:
+    def _decode(
+        self,
+        entry: Path,
+        source: FrameSource,
+        missing: list[int],
+        room: int,
+        timeout_s: float,
+        alive: Callable[[], None],
+    ) -> None:
         numbers: Iterator[int] = iter(missing)
         used = held_bytes(entry)
 
         def keep(frames: UInt8[ndarray, "frames height width 3"]) -> None:
             nonlocal used
+            alive()
             path = block_path(entry, next(numbers), source.frame_format)
             used += write_block(path, frames, source.frame_format)
             if used > room + SMALL_FILES_BYTES:

@@ -10,13 +10,11 @@ A video that cannot be read after all (the disk failed, the decoder hung) is rep
 and left out in testing; every batch says so in `unreadable`, and the loaders collect it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
-from torch.utils.data import DataLoader
 
 from harness.config import DataConfig
 from harness.data.cache import FrameCache
@@ -25,20 +23,21 @@ from harness.data.index import Dataset, Video
 from harness.data.loader_batch import (
     ACTIONS_MULTIPLE,
     Batch,
-    Loaded,
     Unreadable,
     WindowRef,
-    collate,
     max_actions,
     reference,
 )
+from harness.data.loader_wait import BATCH_TIMEOUT_S, HungLoader, Pulse, WindowLoader
 from harness.data.loader_windows import TestWindows, TrainWindows, reading_side, without_short
 from harness.data.sampling import Stretch, on_cells, sliding_windows
 from harness.data.video import READ_TIMEOUT_S
 
 __all__ = [
     "ACTIONS_MULTIPLE",
+    "BATCH_TIMEOUT_S",
     "Batch",
+    "HungLoader",
     "Unreadable",
     "WindowLoader",
     "WindowRef",
@@ -51,49 +50,8 @@ __all__ = [
     "train_loader",
 ]
 
-WORKER_TIMEOUT_S = 1800.0
-"""A loader process that is silent this long is dead; the decoder's own timeout acts long before."""
-
 ORDER_STREAM = 0
 """Keeps the random stream of the order apart from those of the samples."""
-
-
-class WindowLoader:
-    """The batches of one epoch or one test run; iterating twice gives the same batches."""
-
-    def __init__(
-        self,
-        source: "TrainWindows | TestWindows",
-        batches: Sequence[Sequence[int]],
-        *,
-        workers: int,
-        pin_memory: bool,
-        unreadable: dict[str, str],
-    ) -> None:
-        """Take what is loaded (`source`) and the samples of each batch; `train_loader` and `test_loader` do."""
-        self.unreadable = unreadable
-        """Videos given up so far, by id, with the reason."""
-        self._loader: DataLoader[Loaded] = DataLoader(
-            source,
-            batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=collate,
-            num_workers=workers,
-            pin_memory=pin_memory,
-            timeout=WORKER_TIMEOUT_S if workers else 0,
-            # An own generator, because the DataLoader would draw from torch's global one.
-            generator=torch.Generator(),
-        )
-
-    def __len__(self) -> int:
-        """Return the number of batches (testing may give fewer, if whole batches are unreadable)."""
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Load the batches in order."""
-        for loaded in self._loader:
-            self.unreadable.update({item.video_id: item.reason for item in loaded.unreadable})
-            if loaded.batch is not None:
-                yield loaded.batch
 
 
 def train_loader(
@@ -110,6 +68,7 @@ def train_loader(
     first_batch: int = 0,
     pin_memory: bool = False,
     read_timeout_s: float = READ_TIMEOUT_S,
+    batch_timeout_s: float = BATCH_TIMEOUT_S,
     unreadable: dict[str, str] | None = None,
     features: FeatureStore | None = None,
     cache: FrameCache | None = None,
@@ -131,6 +90,7 @@ def train_loader(
         first_batch: Batches of the epoch to leave out at its beginning, where a run resumes in the middle.
         pin_memory: Put batches in page-locked memory, for CUDA.
         read_timeout_s: Longest silence of the decoder before a video is given up.
+        batch_timeout_s: Longest silence of everybody who loads before `HungLoader` is raised.
         unreadable: Videos given up earlier, by id; they are not tried again, and new ones are added. Share one dict
             over the epochs of a run.
         features: Load these instead of frames; windows then start where a cell of the whole video does.
@@ -159,6 +119,7 @@ def train_loader(
         seed=seed,
         epoch=epoch,
         read_timeout_s=read_timeout_s,
+        pulse=Pulse(workers),
         known_unreadable=dict(unreadable),
         features=features,
         cache=cache,
@@ -167,7 +128,14 @@ def train_loader(
     batches = [
         order[first + rank : first + batch_size : world_size] for first in range(0, total - batch_size + 1, batch_size)
     ]
-    return WindowLoader(source, batches[first_batch:], workers=workers, pin_memory=pin_memory, unreadable=unreadable)
+    return WindowLoader(
+        source,
+        batches[first_batch:],
+        workers=workers,
+        pin_memory=pin_memory,
+        unreadable=unreadable,
+        batch_timeout_s=batch_timeout_s,
+    )
 
 
 def test_loader(
@@ -180,6 +148,7 @@ def test_loader(
     workers: int = 0,  # noqa: PT028
     pin_memory: bool = False,  # noqa: PT028
     read_timeout_s: float = READ_TIMEOUT_S,  # noqa: PT028
+    batch_timeout_s: float = BATCH_TIMEOUT_S,  # noqa: PT028
     unreadable: dict[str, str] | None = None,  # noqa: PT028
     features: FeatureStore | None = None,  # noqa: PT028
     cache: FrameCache | None = None,  # noqa: PT028
@@ -195,6 +164,7 @@ def test_loader(
         workers: Loader processes; 0 loads in this one.
         pin_memory: Put batches in page-locked memory, for CUDA.
         read_timeout_s: Longest silence of the decoder before a window is given up.
+        batch_timeout_s: As for `train_loader`.
         unreadable: As for `train_loader`; a video in it has lost at least one window.
         features: As for `train_loader`.
         cache: As for `train_loader`.
@@ -213,6 +183,7 @@ def test_loader(
         workers=workers,
         pin_memory=pin_memory,
         read_timeout_s=read_timeout_s,
+        batch_timeout_s=batch_timeout_s,
         unreadable=unreadable,
         features=features,
         cache=cache,
@@ -230,6 +201,7 @@ def stretch_loader(
     workers: int = 0,
     pin_memory: bool = False,
     read_timeout_s: float = READ_TIMEOUT_S,
+    batch_timeout_s: float = BATCH_TIMEOUT_S,
     unreadable: dict[str, str] | None = None,
     features: FeatureStore | None = None,
     cache: FrameCache | None = None,
@@ -243,13 +215,21 @@ def stretch_loader(
         classes,
         config,
         read_timeout_s=read_timeout_s,
+        pulse=Pulse(workers),
         known_unreadable=dict(unreadable),
         features=features,
         cache=cache,
     )
     mine = list(range(rank, len(source), world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
-    return WindowLoader(source, batches, workers=workers, pin_memory=pin_memory, unreadable=unreadable)
+    return WindowLoader(
+        source,
+        batches,
+        workers=workers,
+        pin_memory=pin_memory,
+        unreadable=unreadable,
+        batch_timeout_s=batch_timeout_s,
+    )
 
 
 # pytest would take the name for a test wherever it is imported.

@@ -14,7 +14,6 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 
 from harness.config import DataConfig, WindowConfig
 from harness.data.augment import augment, centre_view, draw_augmentation
@@ -22,6 +21,7 @@ from harness.data.cache import FrameCache
 from harness.data.features import FeatureStore
 from harness.data.index import Video
 from harness.data.loader_batch import Loaded, Unreadable, Window, max_actions, padded_window
+from harness.data.loader_wait import Pulse, Windows
 from harness.data.sampling import Stretch, frame_indices, kept_share, on_cells, random_truncation
 from harness.data.video import UnreadableVideo
 from harness.data.video_frames import FrameSource
@@ -30,7 +30,7 @@ SAMPLE_STREAM = 1
 """Keeps the random streams of samples apart from that of their order."""
 
 
-class TrainWindows(TorchDataset[Loaded]):
+class TrainWindows(Windows):
     """The training windows of one epoch; a video that cannot be read is replaced by the next."""
 
     def __init__(
@@ -43,6 +43,7 @@ class TrainWindows(TorchDataset[Loaded]):
         seed: int,
         epoch: int,
         read_timeout_s: float,
+        pulse: Pulse,
         known_unreadable: dict[str, str],
         features: FeatureStore | None,
         cache: FrameCache | None,
@@ -55,13 +56,24 @@ class TrainWindows(TorchDataset[Loaded]):
         self._total = total
         self._key = (seed, epoch)
         self._read_timeout_s = read_timeout_s
+        self.pulse = pulse
         self._unreadable = known_unreadable
         self._room = max_actions(videos)
 
     def __len__(self) -> int:
         return self._total
 
+    def video_of(self, number: int) -> Video:
+        """Return a training video."""
+        return self._videos[number]
+
     def __getitem__(self, sample: int) -> Loaded:
+        try:
+            return self._first_readable(sample)
+        finally:
+            self.pulse.rest()
+
+    def _first_readable(self, sample: int) -> Loaded:
         given_up: list[Unreadable] = []
         # The next videos in turn: the same substitute wherever and whenever this sample is loaded.
         for other in range(sample, sample + len(self._videos)):
@@ -69,6 +81,7 @@ class TrainWindows(TorchDataset[Loaded]):
             video = self._videos[number]
             if video.video_id in self._unreadable:
                 continue
+            self.pulse.at(number)
             try:
                 return Loaded(window=self._load(sample, number), unreadable=tuple(given_up))
             except UnreadableVideo as error:
@@ -99,7 +112,8 @@ class TrainWindows(TorchDataset[Loaded]):
             inputs = _read_features(self._features, video, stretch, config.window)
             return padded_window(video, stretch, config.window, inputs, segments[inside], labels[inside], self._room)
         resolution = config.window.resolution
-        frames = _read(video, stretch, config, reading_side(resolution), self._read_timeout_s, self._cache)
+        side = reading_side(resolution)
+        frames = _read(video, stretch, config, side, self._read_timeout_s, self._cache, self.pulse)
         generator = torch.Generator().manual_seed(pixels_seed)
         drawn = draw_augmentation(config.augment, frames.shape[2], frames.shape[3], generator)
         return padded_window(
@@ -113,7 +127,7 @@ class TrainWindows(TorchDataset[Loaded]):
         )
 
 
-class TestWindows(TorchDataset[Loaded]):
+class TestWindows(Windows):
     """Given windows without augmentation; what cannot be read is left out."""
 
     __test__ = False
@@ -125,6 +139,7 @@ class TestWindows(TorchDataset[Loaded]):
         config: DataConfig,
         *,
         read_timeout_s: float,
+        pulse: Pulse,
         known_unreadable: dict[str, str],
         features: FeatureStore | None,
         cache: FrameCache | None,
@@ -134,6 +149,7 @@ class TestWindows(TorchDataset[Loaded]):
         self._classes = classes
         self._config = config
         self._read_timeout_s = read_timeout_s
+        self.pulse = pulse
         self._unreadable = known_unreadable
         self._features = features
         self._room = max_actions([video for video, _ in windows])
@@ -141,7 +157,18 @@ class TestWindows(TorchDataset[Loaded]):
     def __len__(self) -> int:
         return len(self._windows)
 
+    def video_of(self, number: int) -> Video:
+        """Return the video of a window."""
+        return self._windows[number][0]
+
     def __getitem__(self, number: int) -> Loaded:
+        self.pulse.at(number)
+        try:
+            return self._window(number)
+        finally:
+            self.pulse.rest()
+
+    def _window(self, number: int) -> Loaded:
         config = self._config
         video, stretch = self._windows[number]
         if video.video_id in self._unreadable:
@@ -160,7 +187,8 @@ class TestWindows(TorchDataset[Loaded]):
         window = self._config.window
         if self._features is not None:
             return _read_features(self._features, video, stretch, window)
-        frames = _read(video, stretch, self._config, window.resolution, self._read_timeout_s, self._cache)
+        side, timeout_s = window.resolution, self._read_timeout_s
+        frames = _read(video, stretch, self._config, side, timeout_s, self._cache, self.pulse)
         return centre_view(frames, window.resolution)
 
 
@@ -195,7 +223,13 @@ def _targets(video: Video, classes: tuple[str, ...]) -> tuple[Float[ndarray, "n 
 
 
 def _read(
-    video: Video, stretch: Stretch, config: DataConfig, short_side: int, timeout_s: float, cache: FrameCache | None
+    video: Video,
+    stretch: Stretch,
+    config: DataConfig,
+    short_side: int,
+    timeout_s: float,
+    cache: FrameCache | None,
+    pulse: Pulse,
 ) -> UInt8[Tensor, "3 f h w"]:
     source = FrameSource(
         path=video.path,
@@ -205,7 +239,7 @@ def _read(
         frame_format=config.frame_format,
     )
     indices = frame_indices(stretch, config.window)
-    frames = source.read(indices, timeout_s) if cache is None else cache.read(source, indices, timeout_s)
+    frames = source.read(indices, timeout_s) if cache is None else cache.read(source, indices, timeout_s, pulse.beat)
     return rearrange(torch.from_numpy(frames), "f h w c -> c f h w")
 
 

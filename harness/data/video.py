@@ -9,12 +9,10 @@ Decoders can crash or hang on damaged files, so nobody calls one unguarded:
 Who decodes is chosen in decode.py. Frames come out upright; pixels are taken as square.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -22,14 +20,16 @@ from numpy import ndarray
 
 from harness.config import ReduceIn
 from harness.data.decode import READERS, Reader, check_file, open_reader, readers_for, reduced_size
+from harness.data.guard import NoSignOfLife, guarded
 from harness.data.video_info import ReaderName, UnreadableVideo, VideoInfo, measure
 
 __all__ = ["READ_TIMEOUT_S", "UnreadableVideo", "VideoInfo", "probe_here", "read_blocks", "read_frames"]
 
-T = TypeVar("T")
-
 READ_TIMEOUT_S = 60.0
 """Longest silence of the decoder: a far seek into a long file with one key frame, on a busy machine."""
+
+READER_THREAD = "video-reader"
+"""Name of the threads that decode; one that is left behind hangs."""
 
 PROBE_FIRST_FRAMES = 32
 PROBE_RUNS = 8
@@ -176,32 +176,14 @@ def _reduce(
     return small.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _guarded(work: Callable[[Callable[[], None]], T], timeout_s: float) -> T:
-    """Run `work` in a thread; give up when it has not called its argument for `timeout_s`.
-
-    A thread stuck inside a decoder cannot be ended. It is left behind as a daemon, which does not keep the process
-    from ending.
-    """
-    result: list[T] = []
-    failure: list[BaseException] = []
-    finished = threading.Event()
+def _guarded(work: Callable[[Callable[[], None]], None], timeout_s: float) -> None:
+    """Run `work` in a thread; give up when it has not called its argument for `timeout_s`."""
     beat = [time.monotonic()]
 
     def alive() -> None:
         beat[0] = time.monotonic()
 
-    def run() -> None:
-        try:
-            result.append(work(alive))
-        except BaseException as error:  # handed to the caller below
-            failure.append(error)
-        finally:
-            finished.set()
-
-    threading.Thread(target=run, name="video-reader", daemon=True).start()
-    while not finished.wait(max(beat[0] + timeout_s - time.monotonic(), 0.001)):
-        if time.monotonic() - beat[0] >= timeout_s:
-            raise UnreadableVideo(f"the decoder gave no frames for {timeout_s:g} s", passing=True)
-    if failure:
-        raise failure[0]
-    return result[0]
+    try:
+        guarded(lambda: work(alive), timeout_s, lambda: beat[0], name=READER_THREAD)
+    except NoSignOfLife:
+        raise UnreadableVideo(f"the decoder gave no frames for {timeout_s:g} s", passing=True) from None
