@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -64,8 +64,12 @@ class TrialJob:
     """File of an external classifier."""
     cache_bytes: int = 0
     """How much the frame cache of the machine that runs the trial may hold; 0: no cache."""
+    batch_timeout_s: float = 600.0
+    """Longest wait for a batch without any sign of life from those who load it; then the trial has failed."""
     engine: EngineConfig | None = None
     """What the planner made of `auto`; None: the config's own policy, or it is planned where the trial runs."""
+    validate_every: int = 0
+    """Score the test subset after every n-th epoch, which changes no result; 0: at the end only."""
 
     @property
     def digest(self) -> str:
@@ -104,7 +108,9 @@ class TrialJob:
             "features": str(self.features) if self.features else None,
             "class_scores": str(self.class_scores) if self.class_scores else None,
             "cache_bytes": self.cache_bytes,
+            "batch_timeout_s": self.batch_timeout_s,
             "engine": asdict(self.engine) if self.engine else None,
+            "validate_every": self.validate_every,
         }
 
     @classmethod
@@ -125,7 +131,23 @@ class TrialJob:
 
 def execute(job: Mapping[str, Any], reporter: "Reporter") -> dict[str, Any]:
     """Run one trial attempt, write its row (rank 0) and return the row's core columns."""
-    return run(TrialJob.from_json(job), reporter)
+    trial = TrialJob.from_json(job)
+    row = _row_of_attempt(trial) if job.get("hand_out", 1) > 1 else None
+    return run(trial, reporter) if row is None else row
+
+
+def _row_of_attempt(job: TrialJob) -> dict[str, Any] | None:
+    """Return the core columns of the attempt's row: a worker may have died between writing it and saying so."""
+    import pyarrow.compute as pc
+
+    from harness.tables.query import load
+    from harness.tables.storage import place_of
+
+    if not place_of(job.rows).is_folder:
+        return None
+    mine = (pc.field("digest") == job.digest) & (pc.field("attempt") == job.attempt)
+    rows = load(job.rows).filter(mine).to_pylist()
+    return summary(rows[0]) if rows else None
 
 
 def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
@@ -148,7 +170,9 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         features=job.features or features_folder(job.results),
         class_scores=job.class_scores,
         cache=cache_here(job.cache_bytes),
+        batch_timeout_s=job.batch_timeout_s,
         engine=_engine(job),
+        validate_every=job.validate_every,
     )
     job.work.mkdir(parents=True, exist_ok=True)
     planned, ended = None, _attempt(job, places, reporter)
@@ -172,12 +196,16 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         "device_bytes": _device_bytes(job.device),
         "num_workers": reporter.world_size,
         "total_seconds": time.perf_counter() - clock,
-        **(_results(outcome) if outcome else {}),
+        **(_results(outcome) if outcome else _so_far(state, ended.curve)),
     }
     if reporter.rank == 0:
-        write_row(job.rows, {**row, **flatten(job.config)})
+        # The row comes last: whoever finds it needs nothing more of this attempt, even if its worker died right then.
+        if state == "stopped_early" and ended.curve:
+            write_curves(job.rows, job.digest, job.attempt, ended.curve, study=job.study)
         if outcome:
             write_curves(job.rows, job.digest, job.attempt, outcome.curve, study=job.study)
+        write_row(job.rows, {**row, **flatten(job.config)})
+        if outcome:
             _keep_only_results(job.work)
     return summary(row)
 
@@ -190,6 +218,8 @@ class _Ended:
     outcome: Any
     state: State
     error: str | None
+    curve: Sequence[Mapping[str, float | int]] = ()
+    """Of the epochs that were finished, where the trial was asked to stop."""
 
 
 def _attempt(job: TrialJob, places: "Places", reporter: "Reporter") -> _Ended:
@@ -206,7 +236,7 @@ def _attempt(job: TrialJob, places: "Places", reporter: "Reporter") -> _Ended:
             return _Ended(meter, fit(job.config, places, reporter, meter), "finished", None)
     except Interrupted as stop:
         # A scheduler that compares trials ends one for good; a study that is stopped goes on later.
-        return _Ended(meter, None, getattr(reporter, "stop_state", "interrupted"), str(stop))
+        return _Ended(meter, None, getattr(reporter, "stop_state", "interrupted"), str(stop), stop.curve)
     except torch.OutOfMemoryError as failure:
         if reporter.world_size > 1:
             raise
@@ -255,6 +285,7 @@ def summary(row: Mapping[str, Any]) -> dict[str, Any]:
         "map_avg",
         "peak_bytes",
         "predicted_peak_bytes",
+        "step_seconds",
         "total_seconds",
     )
     return {name: row.get(name) for name in names}
@@ -303,6 +334,14 @@ def _results(outcome: Any) -> dict[str, Any]:
         "num_test_videos": result.num_videos,
         "num_test_actions": result.num_instances,
     }
+
+
+def _so_far(state: State, curve: Sequence[Mapping[str, float | int]]) -> dict[str, Any]:
+    """Return what is known of a trial that a scheduler ended for good: its last mAP, if it was ever scored."""
+    if state != "stopped_early":
+        return {}
+    scores = [entry["map_avg"] for entry in curve if "map_avg" in entry]
+    return {"epochs_done": len(curve), "map_avg": scores[-1] if scores else None}
 
 
 def _keep_only_results(work: Path) -> None:

@@ -103,7 +103,7 @@ class Comparison:
 def summarise(rows: Rows, axes: Sequence[str]) -> tuple[Group, ...]:
     """Return one group per combination of the axes' values, in ascending order (None first, then numbers, then text).
 
-    Only trials that finished or were stopped early count for mAP; peak memory is taken wherever it was measured.
+    Only trials that finished count for mAP; peak memory is taken wherever it was measured.
     """
     return tuple(
         _group(dict(zip(axes, point, strict=True)), members) for point, members in settings(rows, axes).items()
@@ -158,8 +158,8 @@ def extremes(groups: Sequence[Group]) -> tuple[dict[str, Any], dict[str, Any]] |
 
 
 def has_result(row: Mapping[str, Any]) -> bool:
-    """Return whether a row's mAP counts: the trial finished or was stopped early."""
-    return row["state"] in ("finished", "stopped_early") and row.get("map_avg") is not None
+    """Return whether a row's mAP counts: the trial finished. One that was stopped early has had fewer epochs."""
+    return row["state"] == "finished" and row.get("map_avg") is not None
 
 
 def _group(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Group:

@@ -1,13 +1,13 @@
 """Measured peak memory of training steps, on CUDA and on the CPU in the same sense.
 
 Both count what tensors occupy at the worst moment of a step: weights, optimiser state, average, inputs,
-activations and gradients. CUDA: the allocator's own maximum over the whole training. CPU: an own tracker over
-the first steps (it slows a step; after the second, when the optimiser state exists, every step is alike).
+activations and gradients. CUDA: the allocator's own maximum over the whole training, tests left out. CPU: an own
+tracker over the first steps (it slows a step; after the second, when the optimiser state exists, every step is alike).
 """
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -60,6 +60,10 @@ class CpuMeter:
             yield
         self.peak_bytes = max(self.peak_bytes or 0, tracker.peak_bytes)
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Do nothing: only steps are tracked."""
+        return nullcontext()
+
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         self._on_host[storage._cdata] = storage
@@ -78,6 +82,7 @@ class CudaMeter:
     def __init__(self, device: torch.device) -> None:
         """Forget earlier peaks of the device."""
         self._device = device
+        self._peak_before = self._reserved_before = 0
         torch.cuda.reset_peak_memory_stats(device)
 
     def __enter__(self) -> "CudaMeter":
@@ -90,17 +95,28 @@ class CudaMeter:
     @property
     def peak_bytes(self) -> int:
         """Most bytes in tensors at once."""
-        return torch.cuda.max_memory_allocated(self._device)
+        return max(self._peak_before, torch.cuda.max_memory_allocated(self._device))
 
     @property
     def reserved_bytes(self) -> int:
-        """Most bytes the allocator held at once."""
-        return torch.cuda.max_memory_reserved(self._device)
+        """Most bytes the allocator held at once, tests included: what a neighbour on the card has to live with."""
+        return max(self._reserved_before, torch.cuda.max_memory_reserved(self._device))
 
     @contextmanager
     def step(self, *holders: Any) -> Iterator[None]:
         """Do nothing: the allocator counts by itself."""
         yield
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Forget the tensors of what happens inside, but not what the allocator then held."""
+        peak = self.peak_bytes
+        try:
+            yield
+        finally:
+            self._reserved_before = self.reserved_bytes
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._peak_before = peak
 
 
 def meter_for(device: str, engine: EngineConfig | None = None) -> CpuMeter | CudaMeter:

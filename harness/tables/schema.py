@@ -36,7 +36,13 @@ CORE = (
         "How the attempt ended: finished, too_large, out_of_memory, failed, stopped_early or interrupted.",
     ),
     Column("error", pa.string(), "", "What went wrong, in one line; null when nothing did."),
-    Column("map_avg", pa.float64(), "0 to 1", "Mean average precision over classes and temporal IoU thresholds."),
+    Column(
+        "map_avg",
+        pa.float64(),
+        "0 to 1",
+        "Mean average precision over classes and temporal IoU thresholds. Of a trial that was stopped early, the last "
+        "one that was measured on its way (the curves say when): no result, and no part of any mean, fit or front.",
+    ),
     Column("map_at", NUMBERS, "0 to 1", 'Mean average precision over classes at each temporal IoU, keyed "0.5".'),
     Column("ap", NUMBERS, "0 to 1", "Average precision of each class, averaged over the temporal IoU thresholds."),
     Column(

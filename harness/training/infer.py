@@ -49,10 +49,12 @@ def score(
     reporter: Reporter,
     unreadable: dict[str, str],
     features: FeatureStore | None = None,
+    *,
+    keep: bool = True,
 ) -> MapResult:
     """Score the averaged weights on the test subset; every rank returns the same result.
 
-    Rank 0 writes the detector (`harness.training.saved`) and its detections.
+    With `keep`, rank 0 writes the detector (`harness.training.saved`) and its detections.
 
     Videos that turn out unreadable are added to `unreadable` and left out of the ground truth: what was never
     seen is not a miss of the detector. With `features` the detector is given those instead of frames.
@@ -60,12 +62,12 @@ def score(
     detector = trainee.detector
     detector.eval()
     with trainee.ema.applied(detector):
-        if reporter.rank == 0:
+        if keep and reporter.rank == 0:
             save_detector(places.work / FILE_NAME, detector, config, dataset.classes, places.weights)
         detections = detect_subset(detector, dataset, config, places, reporter, unreadable, features)
     detector.train()
     truth = ground_truth(dataset, config.data.test_subset, leave_out=unreadable)
-    if reporter.rank == 0:
+    if keep and reporter.rank == 0:
         write_detections(places.work / "detections.json", detections)
     return evaluate(
         truth, {video: rows for video, rows in detections.items() if video in truth}, config.evaluation.tious
@@ -90,6 +92,7 @@ def detect_subset(
         rank=reporter.rank,
         world_size=reporter.world_size,
         workers=places.data_workers,
+        batch_timeout_s=places.batch_timeout_s,
         unreadable=unreadable,
         features=features,
         cache=places.cache,

@@ -1,7 +1,7 @@
 """The training loop, read top to bottom: build, restore, train, save, test.
 
     dataset (-> offline features) -> windows -> batches -> train_step ... -> averaged weights
-        -> test windows -> detections -> mAP
+        -> test windows -> detections -> mAP (at the end; between epochs too, where somebody wants to watch it)
 
 It knows neither Ray nor tables. What it has to say goes through a `Reporter`; what it needs to find is in
 `Places`. Everything random derives from the trial's seed and the position, so a run that was killed and resumed
@@ -20,15 +20,16 @@ import torch
 from harness.config import TrialConfig, digest
 from harness.data.cache import FrameCache
 from harness.data.index import load_index
-from harness.data.loader import Batch, train_loader
+from harness.data.loader import BATCH_TIMEOUT_S, Batch, train_loader
 from harness.evaluation.average_precision import MapResult
 from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from harness.training.distributed import any_rank, broadcast_parameters
 from harness.training.extract import ensure_features
 from harness.training.infer import check_class_scores, score
 from harness.training.optim import learning_rate_factor, set_learning_rate
-from harness.training.report import Interrupted, Meter, Reporter
+from harness.training.report import Interrupted, Meter, Metrics, Reporter
 from harness.training.step import Trainee, train_step
+from harness.training.validation import Validation
 from models.checkpoints import load_backbone
 from models.config import EngineConfig
 from models.detector import Detector, build_detector
@@ -55,8 +56,12 @@ class Places:
     """What an external classifier says of the test videos."""
     cache: FrameCache | None = None
     """Where decoded frames are kept; None: every epoch decodes anew."""
+    batch_timeout_s: float = BATCH_TIMEOUT_S
+    """Longest wait for a batch without any sign of life from those who load it."""
     engine: EngineConfig | None = None
     """How steps are executed, where the planner decided it; None: as the config says."""
+    validate_every: int = 0
+    """Score the test subset after every n-th epoch, for whoever compares trials under way; 0: at the end only."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ class Fit:
     unreadable: dict[str, str] = field(default_factory=dict)
     """Videos that could not be read during the run, and why."""
     curve: list[dict[str, float | int]] = field(default_factory=list)
-    """One entry per epoch: loss, its parts and the learning rate, over all attempts."""
+    """One entry per epoch: loss, its parts and the learning rate, over all attempts; `map_avg` where it was scored."""
 
 
 def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -> Fit:
@@ -115,6 +120,12 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
     features = (
         ensure_features(config, places, dataset, reporter, unreadable) if config.model.tuning == "features" else None
     )
+    watch = Validation(trainee, dataset, config, places, reporter, meter, features)
+    if curve and watch.due(position.epoch) and position.step == 0 and "map_avg" not in curve[-1]:
+        # Killed between an epoch's checkpoint and its score.
+        curve[-1]["map_avg"] = watch.score(unreadable)
+        _write_curve(curve_path, curve, reporter)
+        reporter.report(_progress(curve[-1], trainee, config, meter))
     step_times: list[float] = []
     wait_seconds, seconds_before = 0.0, position.seconds
     started = time.perf_counter()
@@ -130,6 +141,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             rank=reporter.rank,
             world_size=reporter.world_size,
             workers=places.data_workers,
+            batch_timeout_s=places.batch_timeout_s,
             first_batch=position.step,
             unreadable=unreadable,
             features=features,
@@ -156,22 +168,27 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             if (reporter.world_size == 1 or index % 20 == 19) and any_rank(reporter.should_stop()):
                 position.sums = {name: float(value) for name, value in sums.items()}
                 save_checkpoint(checkpoint, trainee, position, digest=identity)
-                raise Interrupted(f"stopped in epoch {epoch + 1} of {config.training.epochs}")
+                raise Interrupted(f"stopped in epoch {epoch + 1} of {config.training.epochs}", curve)
         means = {name: float(value) / steps_per_epoch for name, value in sums.items()}
         if not all(map(math.isfinite, means.values())):
             raise FloatingPointError(f"the loss is not a number in epoch {epoch + 1}")
         last_factor = learning_rate_factor((epoch + 1) * steps_per_epoch - 1, steps_per_epoch, config.training)
         curve.append({"epoch": epoch + 1, "learning_rate_factor": last_factor, **means})
-        if reporter.rank == 0:
-            _write_curve(curve_path, curve)
+        _write_curve(curve_path, curve, reporter)
         position = Position(epoch + 1, 0, position.seconds)
         save_checkpoint(checkpoint, trainee, position, digest=identity)
-        reporter.report(
-            {"epoch": epoch + 1, "epochs": config.training.epochs, "loss": means["loss"], "peak_bytes": _peak(meter)}
-        )
+        if watch.due(epoch + 1):
+            test_start = time.perf_counter()
+            curve[-1]["map_avg"] = watch.score(unreadable)
+            _write_curve(curve_path, curve, reporter)
+            started += time.perf_counter() - test_start  # no part of the training time
+        reporter.report(_progress(curve[-1], trainee, config, meter))
 
     test_start = time.perf_counter()
-    result = score(trainee, dataset, config, places, reporter, unreadable, features)
+    with meter.aside():
+        result = score(trainee, dataset, config, places, reporter, unreadable, features)
+    if places.validate_every:
+        curve[-1]["map_avg"] = result.map_avg
     reporter.report({"map_avg": result.map_avg, "peak_bytes": _peak(meter)})
     return Fit(
         result=result,
@@ -218,6 +235,12 @@ def _tensors(batch: Batch, config: TrialConfig) -> tuple[torch.Tensor, torch.Ten
     return batch.inputs, batch.mask, batch.segments, batch.labels.clamp(max=config.head_classes - 1)
 
 
+def _progress(entry: dict[str, float | int], trainee: Trainee, config: TrialConfig, meter: Meter) -> Metrics:
+    shown: Metrics = {name: value for name, value in entry.items() if name != "learning_rate_factor"}
+    rate = max(group["lr"] for group in trainee.optimizer.param_groups)
+    return {**shown, "epochs": config.training.epochs, "learning_rate": rate, "peak_bytes": _peak(meter)}
+
+
 def _peak(meter: Meter) -> int | None:
     return getattr(meter, "peak_bytes", None)
 
@@ -234,7 +257,9 @@ def _read_curve(path: Path, epochs: int) -> list[dict[str, float | int]]:
     return [entry for entry in entries if entry["epoch"] <= epochs]
 
 
-def _write_curve(path: Path, curve: list[dict[str, float | int]]) -> None:
+def _write_curve(path: Path, curve: list[dict[str, float | int]], reporter: Reporter) -> None:
+    if reporter.rank:
+        return
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(json.dumps(entry) + "\n" for entry in curve))
     temporary.replace(path)

@@ -3,6 +3,7 @@
 Ray, a terminal and a test each bring their own `Reporter`; the loop knows none of them.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -49,6 +50,10 @@ class Meter(Protocol):
         """Enter around one training step; `holders` own the tensors that lived before it."""
         ...
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Enter around what is no training, such as a test: the peak of the steps stays what it was."""
+        ...
+
 
 class NoMeter:
     """Measures nothing."""
@@ -57,6 +62,15 @@ class NoMeter:
         """Do nothing."""
         return nullcontext()
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
 
 class Interrupted(Exception):
     """The trial was asked to stop; its state is in its checkpoint."""
+
+    def __init__(self, message: str, curve: Sequence[Mapping[str, float | int]] = ()) -> None:
+        """Say where it stopped, and give the curve of the epochs that it finished."""
+        super().__init__(message)
+        self.curve = curve
