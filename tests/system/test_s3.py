@@ -4,11 +4,16 @@ import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.cli import lease
+from harness.cli.claims import Claim, Claims
+from harness.cli.lease import one_machine
+from harness.cli.options import UserError, below
 from harness.tables import load
 from harness.tables.storage import place_of
 
@@ -22,7 +27,7 @@ GRID = [
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = pytest.importorskip("moto.server", reason="needs moto: uv run --with 'moto[s3,server]' pytest ...")
+    server = pytest.importorskip("moto.server", reason="needs moto, flask and flask-cors (the dev group has them)")
     from werkzeug.serving import make_server
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -36,6 +41,31 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield f"s3://bucket/lab{where}"
     with contextlib.suppress(OSError):
         listening.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_study_that_another_driver_runs_on_the_same_prefix_is_refused(bucket: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "studies/scale_frames.py"), "--quick", "--storage", bucket]
+    with one_machine(below(bucket, "scale_frames"), pytest.fail):
+        refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert refused.returncode == 2
+    assert "s3://bucket/lab/scale_frames is in use: process" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_stores_own_clock_says_who_is_gone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = place_of(below(bucket, "s"))
+    gone = Claim(machine="another-machine", host="beta", held=True)
+    Claims(study).write(gone)
+    with pytest.raises(UserError, match="on beta"), one_machine(study, pytest.fail):
+        pass
+    time.sleep(2.0)
+    monkeypatch.setattr(lease, "STALE_S", 0.5)
+    with one_machine(study, pytest.fail):
+        assert gone.name not in Claims(study).read()
+        assert len(Claims(study).read()) == 1
+    assert not Claims(study).read()
 
 
 @pytest.mark.ray
