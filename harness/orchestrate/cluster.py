@@ -20,6 +20,7 @@ FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
 SLOT_THREADS = "slot-"
 """How the names of the threads begin that keep slots (slots.py)."""
+HEAD_DIED = "RayError: the head process was killed"
 OBJECT_STORE_BYTES = 100 * 2**20
 """Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
 
@@ -54,6 +55,8 @@ class Cluster:
     storage: str
     """Folder for Ray's own bookkeeping."""
     _folder: Path | None = field(default=None, repr=False)
+    _head: psutil.Process | None = field(default=None, repr=False)
+    """Ray's head process, where it is the study's own."""
 
     @property
     def num_cpus(self) -> int:
@@ -64,6 +67,16 @@ class Cluster:
     def num_gpus(self) -> float:
         """GPUs of the whole cluster."""
         return self.resources.get("GPU", 0.0)
+
+    def check(self) -> None:
+        """Raise RayError if the head of the study's own cluster is dead; Ray itself ends this process a minute later.
+
+        Until then calls between actors go on, so nothing else would show it.
+        """
+        from ray.exceptions import RayError
+
+        if self._head is not None and not _lives(self._head):
+            raise RayError(HEAD_DIED)
 
     def close(self) -> None:
         """Leave the cluster; the study's own dies with all its processes.
@@ -164,6 +177,8 @@ def _silence() -> None:
     # A thread that still asks Ray something after the end must get an error, not a second cluster.
     auto_init_hook.enable_auto_connect = False
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Tune logs the traceback of every relay that died, and starts it again.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
@@ -196,7 +211,19 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
         resources={name: float(total) for name, total in ray.cluster_resources().items()},
         storage=storage or str(folder / "runs"),
         _folder=folder,
+        _head=_head(),
     )
+
+
+def _head() -> psutil.Process | None:
+    return next((child for child in psutil.Process().children() if child.name() == "gcs_server"), None)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _join(address: str, storage: str | None) -> Cluster:

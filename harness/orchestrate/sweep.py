@@ -182,6 +182,7 @@ class _Sweep:
                 self._leaving.set()
                 self._on_event(Event(kind="stopping"))
                 ray.get(self._board.call.remote("stop"))
+            self._cluster.check()
             self._hear(wait_s=0.3)
             self._start_slots()
             if self.tune_error is not None:

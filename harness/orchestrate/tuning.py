@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ray
 from ray import tune
 
+from harness.orchestrate.cluster import NAMESPACE
 from harness.orchestrate.jobs import Job
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.relay import relay
@@ -81,10 +83,18 @@ class Tuning:
                 return
             try:
                 self._tuner(missing, attempt).fit()
+                self._submit_forgotten()
                 return
             except Exception as error:  # a memory kill of a relay arrives as a bare RuntimeError (ray-facts finding 3)
                 failure = str(error)
         self.error = failure
+
+    def _submit_forgotten(self) -> None:
+        # Tune starts a relay that was killed again once and then gives its trial up. The board runs it all the same, if
+        # only it hears of it; jobs that it knows already stay as they are.
+        if not self._leaving():
+            board = ray.get_actor(self._board, namespace=NAMESPACE)
+            ray.get([board.call.remote("submit", digest) for digest in self._missing()])
 
     def _tuner(self, digests: Sequence[str], attempt: int) -> tune.Tuner:
         listed = {} if self._source else {"digest": tune.grid_search(list(digests))}
