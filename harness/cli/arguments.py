@@ -11,6 +11,9 @@ from harness.units import GIB, format_bytes, parse_bytes
 DEFAULT_CACHE_BYTES = 16 * GIB
 """An hour and more of 30 frames per second, at the size that 160 x 160 windows are read in."""
 
+DEFAULT_BATCH_TIMEOUT_S = 600
+"""A cold network file system, asked for the far end of a long video, may take minutes."""
+
 
 class UserError(ValueError):
     """A mistake of the user's; its one sentence is all that is printed."""
@@ -101,6 +104,14 @@ def study_parser(study: Study) -> Parser:
         metavar="SIZE",
         help="keep decoded frames on this machine's disk, at most this much, so that videos are decoded once "
         f"(default: {format_bytes(DEFAULT_CACHE_BYTES)}; 0: decode in every epoch)",
+    )
+    how.add_argument(
+        "--batch-timeout",
+        type=_count,
+        default=DEFAULT_BATCH_TIMEOUT_S,
+        metavar="SECONDS",
+        help="a trial whose loader gives no batch and no sign of life for this long ends as failed, with the name of "
+        f"the video that hangs (default: {DEFAULT_BATCH_TIMEOUT_S})",
     )
     how.add_argument(
         "--exclusive",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.cli.arguments import DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
+from harness.cli.arguments import DEFAULT_BATCH_TIMEOUT_S, DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
 from harness.config import NAMED, parse_value
 from harness.study import Grid, Search, Study
 
@@ -25,6 +25,8 @@ class Options:
     """File of an external classifier."""
     cache_size: int = DEFAULT_CACHE_BYTES
     """Bytes of the frame cache; 0: none."""
+    batch_timeout: float = DEFAULT_BATCH_TIMEOUT_S
+    """Seconds without a batch, or a sign of one, after which a trial has failed."""
     overrides: tuple[tuple[str, str], ...]
     seeds: int | None
     memory_budget: int | None
@@ -72,6 +74,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         features=given.features,
         class_scores=given.class_scores,
         cache_size=given.cache_size,
+        batch_timeout=given.batch_timeout,
         overrides=tuple(split_setting(text) for text in given.set),
         seeds=given.seeds,
         memory_budget=given.memory_budget,

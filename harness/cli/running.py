@@ -233,6 +233,7 @@ class JobMaker:
             engine=prediction.engine,
             slot=self.how.slots,
             cache_bytes=options.cache_size,
+            batch_timeout_s=options.batch_timeout,
             features=options.features.resolve() if options.features else None,
             class_scores=options.class_scores.resolve() if options.class_scores else None,
             provenance={**self._columns, "flops": float(prediction.flops) or None},

@@ -22,7 +22,7 @@ from harness.config import TrialConfig, WindowConfig, with_values
 from harness.data.features import FeatureStore
 from harness.data.given_features import GivenFeatures
 from harness.data.index import Dataset, Video
-from harness.data.loader import stretch_loader
+from harness.data.loader import BATCH_TIMEOUT_S, stretch_loader
 from harness.data.sampling import Stretch
 from harness.training.distributed import gather
 from harness.training.precision import autocast
@@ -69,6 +69,7 @@ def encode(
     *,
     device: torch.device | str = "cpu",
     workers: int = 0,
+    batch_timeout_s: float = BATCH_TIMEOUT_S,
     margin: int = 0,
     unreadable: dict[str, str],
 ) -> Float[np.ndarray, "cells channels"] | None:
@@ -80,6 +81,7 @@ def encode(
         config: how windows are cut and encoded.
         device: where the detector is.
         workers: decoding processes; 0 decodes in this one.
+        batch_timeout_s: longest wait for frames without any sign of life from those who load them.
         margin: cells at each edge of a window that are left to its neighbour.
         unreadable: videos given up, by id.
     """
@@ -91,6 +93,7 @@ def encode(
         config.data,
         batch_size=1,
         workers=workers,
+        batch_timeout_s=batch_timeout_s,
         unreadable=unreadable,
     )
     parts = []
@@ -140,7 +143,15 @@ def _extract(
     for number, video in enumerate(videos):
         if reporter.should_stop():
             raise Interrupted(f"stopped after the features of {number} of {len(videos)} videos")
-        features = encode(frozen, video, config, device=device, workers=places.data_workers, unreadable=unreadable)
+        features = encode(
+            frozen,
+            video,
+            config,
+            device=device,
+            workers=places.data_workers,
+            batch_timeout_s=places.batch_timeout_s,
+            unreadable=unreadable,
+        )
         if features is not None:
             store.write(video.video_id, features)
         reporter.report({"extracted": number + 1, "videos": len(videos)})

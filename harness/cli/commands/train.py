@@ -31,7 +31,10 @@ examples:
   tadscale train --on custom --data-root DIR --weights videomae-s.pth --out mine
   tadscale train --on thumos14 --data-root DIR --weights DIR --set model.backbone=videomae-b --out b
 """
-FORWARDED = ("on", "data_root", "weights", "features", "class_scores", "preset", "device", "cache_size")
+FORWARDED = (
+    *("on", "data_root", "weights", "features", "class_scores", "preset", "device"),
+    *("cache_size", "batch_timeout"),
+)
 """Options that mean what they mean for a study."""
 
 
@@ -62,6 +65,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cache-size", metavar="SIZE", help="of decoded frames on disk, as for a study (16GiB; 0: none)"
+    )
+    parser.add_argument(
+        "--batch-timeout",
+        metavar="SECONDS",
+        help="give up when no batch comes, nor any sign of life from the loader, for this long (default: 600)",
     )
     parser.add_argument("--json", action="store_true", help="the result on standard output, everything else on stderr")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -179,6 +187,7 @@ def _places(given: argparse.Namespace, plan: "Plan", config: "TrialConfig") -> "
         features=plan.options.features,
         class_scores=plan.options.class_scores,
         cache=cache_here(plan.options.cache_size),
+        batch_timeout_s=plan.options.batch_timeout,
     )
 
 
