@@ -182,3 +182,27 @@ def test_a_trial_whose_process_is_gone_gets_its_row_from_the_driver(small_world,
     (row,) = load(tmp_path).to_pylist()
     assert (row["state"], row["error"]) == ("too_large", "predicted to need 99 GiB")
     assert row["map_avg"] is None
+
+
+def test_a_trial_whose_worker_died_after_its_row_is_not_run_again(
+    small_world, small_trial: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trial = job(small_world, small_trial, tmp_path)
+    said = execute(trial.to_json(), SilentReporter())
+    monkeypatch.setattr("harness.training.loop.fit", None)
+    assert execute({**trial.to_json(), "hand_out": 2}, SilentReporter()) == said
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+def test_a_row_comes_after_its_curves(
+    small_world, small_trial: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def die(folder: Path, row: dict[str, object]) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr("harness.trial.write_row", die)
+    trial = job(small_world, small_trial, tmp_path)
+    with pytest.raises(SystemExit):
+        execute(trial.to_json(), SilentReporter())
+    assert len(list(tmp_path.glob("curves/*.parquet"))) == 1
+    assert (trial.work / "checkpoint.pt").exists()

@@ -1,8 +1,12 @@
 """Joining and sizing, as far as they need no running cluster."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 
 from harness.orchestrate.cluster import Cluster, connect, num_slots
@@ -32,3 +36,16 @@ def test_slots_are_what_jobs_cpus_and_gpus_allow() -> None:
     assert num_slots(cluster, 100, workers=1, cpus_per_worker=1, gpus_per_worker=0.25) == 4
     with pytest.raises(ValueError, match="one trial needs 2 GPUs, but the cluster has 1"):
         num_slots(cluster, 1, workers=2, cpus_per_worker=1, gpus_per_worker=1)
+
+
+def test_a_dead_head_is_noticed_at_once() -> None:
+    from ray.exceptions import RayError
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as head:
+        process = psutil.Process(head.pid)
+        cluster = Cluster(own=True, dashboard_url=None, resources={}, storage="/tmp", _head=process)
+        cluster.check()
+        head.kill()
+        os.waitid(os.P_PID, head.pid, os.WEXITED | os.WNOWAIT)  # what nobody asked for its exit code is a zombie
+        with pytest.raises(RayError, match="the head process was killed"):
+            cluster.check()
