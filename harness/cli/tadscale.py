@@ -23,7 +23,7 @@ from harness.cli.commands import (
     watch,
 )
 from harness.cli.options import Parser
-from harness.cli.study import guarded
+from harness.cli.study import guarded, leave
 
 COMMANDS = (
     *(train, detect, extract, evaluate, diagnose, errors, memory, plan, frontier),
@@ -34,7 +34,7 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code: 0 done, 2 the user's mistake."""
-    sys.exit(guarded(lambda: _run(sys.argv[1:] if argv is None else argv)))
+    leave(guarded(lambda: _run(sys.argv[1:] if argv is None else argv)))
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -186,6 +186,7 @@ class _Helper:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            process_group=0,  # a terminal's Ctrl-C is for the study, which ends this process itself
         )
         if self._read_line(self._process, START_TIMEOUT_S) != b"ready\n":
             self.stop()

@@ -193,11 +193,14 @@ def _written(folder: Path, spec: SyntheticSpec, videos: Sequence[str]) -> Iterat
     count = min(MAX_HELPERS, os.cpu_count() or 1, len(videos))
     if not count:
         return
-    # Plain Python processes, as in probe.py: multiprocessing would import the user's main script again.
+    # Plain Python processes, as in probe.py: multiprocessing would import the user's main script again. In process
+    # groups of their own: a terminal's Ctrl-C is for the study, which ends them itself.
     package_root = str(Path(__file__).resolve().parents[2])
     code = f"import sys; sys.path.insert(0, {package_root!r}); from harness.data.synthetic import serve; serve()"
     helpers = [
-        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+        )
         for _ in range(count)
     ]
     free = list(helpers)

@@ -167,7 +167,12 @@ class Tracer:
         if self._process is None:
             command = [sys.executable, "-m", "harness.memory.predict", self._rules]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                process_group=0,  # a terminal's Ctrl-C is for the study, which ends this process itself
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

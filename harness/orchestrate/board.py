@@ -203,6 +203,9 @@ class Board:
             entry.stop = entry.stop or "interrupted"
             if not entry.hand_outs:
                 self.end(digest, {"state": "planned"})
+            elif entry.slot is None:
+                # Its worker died and no other has it yet: there is nobody who could save anything.
+                self.end(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
 
     def stop_early(self, digest: str) -> None:
         """Ask one running job to save its state and end for good."""

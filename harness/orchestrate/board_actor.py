@@ -48,7 +48,10 @@ class BoardActor:
     async def follow(self, digest: str, after: int) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
         """Wait for news of a job; see `Board.follow`."""
         await self._until(lambda: self._board.has_news(digest, after) or self._board.closed)
-        return self._board.follow(digest, after)
+        count, reports, outcome = self._board.follow(digest, after)
+        # Who follows a job that was left behind must not ask for ever.
+        left_behind = {"state": "interrupted", "result": None} if self._board.closed else None
+        return count, reports, outcome or left_behind
 
     async def stopped(self, digest: str) -> str:
         """Wait until the job is asked to stop; return the state with which it should end."""

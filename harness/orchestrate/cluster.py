@@ -18,8 +18,8 @@ import psutil
 NAMESPACE = "tadscale"
 FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
-SLOT_THREADS = "slot-"
-"""How the names of the threads begin that keep slots (slots.py)."""
+SLOT_THREADS, TUNE_THREAD = "slot-", "tune"
+"""Names of the threads that live inside Ray: how those begin that keep slots (slots.py), and the one of tuning.py."""
 HEAD_DIED = "RayError: the head process was killed"
 OBJECT_STORE_BYTES = 100 * 2**20
 """Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
@@ -81,13 +81,14 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; the study's own dies with all its processes.
 
-        A slot that was still starting when the study was stopped sits inside Ray and cannot be asked to leave. Shutting
-        Ray down beneath it ends this process with Ray's own exit code or a segmentation fault, so then the cluster is
-        left to end with the process, as it does when a study is killed.
+        A slot that was still starting when the study ended sits inside Ray and cannot be asked to leave, and neither
+        can Tune. Shutting Ray down beneath them ends this process with Ray's own exit code or a segmentation fault, so
+        then the cluster is left to end with the process, as it does when a study is killed. Python's own teardown
+        would do the same: who sees `in_use` then leaves by `os._exit`.
         """
         import ray
 
-        if not any(thread.name.startswith(SLOT_THREADS) for thread in threading.enumerate()):
+        if not in_use():
             ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -101,6 +102,11 @@ class Cluster:
     ) -> None:
         """Leave the cluster."""
         self.close()
+
+
+def in_use() -> bool:
+    """Whether threads of a study are still inside Ray, so that neither it nor Python can be shut down beneath them."""
+    return any(thread.name.startswith((SLOT_THREADS, TUNE_THREAD)) for thread in threading.enumerate())
 
 
 def connect(
@@ -171,9 +177,11 @@ def _leave_uv_alone() -> None:
 def _silence() -> None:
     # Ray prints what the raylet says of dead workers to stdout, which `--json` needs for itself; the study tells of
     # the same deaths in one line each. `log_to_driver=False` does not cover it.
-    from ray._private import auto_init_hook, worker
+    from ray._private import auto_init_hook, utils, worker
 
     worker._worker_logs_enabled = False
+    # Its handler of SIGTERM ends the study at once with exit code 1, which says that trials failed.
+    utils.set_sigterm_handler = lambda handler: None
     # A thread that still asks Ray something after the end must get an error, not a second cluster.
     auto_init_hook.enable_auto_connect = False
     logging.getLogger("ray").setLevel(logging.ERROR)

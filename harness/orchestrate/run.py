@@ -1,6 +1,7 @@
 """A study's trials on Ray: from jobs, or points that a search draws, to rows, with the display in between."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.config import TrialConfig
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.failures import classify
 from harness.orchestrate.history import History
+from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
 from harness.orchestrate.live import FILE as LIVE_FILE
 from harness.orchestrate.live import LiveFile
@@ -142,7 +144,8 @@ class _Run:
         on_row: Callable[[Row], None],
         describe: Describe,
     ) -> None:
-        self.interrupted = False
+        self._interrupts = Interrupts(on_first=self._acknowledge)
+        self._connected = False
         self._options = options
         self._console = console
         self._quiet = quiet
@@ -153,6 +156,10 @@ class _Run:
         )
         self._packed: Packing | None = None
         self._trials: dict[str, TrialJob] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupts.asked
 
     def known(self, job: TrialJob) -> Job:
         self._trials[job.digest] = job
@@ -190,7 +197,10 @@ class _Run:
     ) -> dict[str, Outcome]:
         options = self._options
         self._say("starting Ray ...")
-        with connect(options.address) as cluster, _explained():
+        with self._interrupts as interrupts, connect(options.address) as cluster, _explained(interrupts):
+            interrupts.listen()
+            self._connected = True
+            interrupts.check()
             if not cluster.own:
                 check_shared(self._log_dir.parents[1], self._inputs())
             packing = self._packing(own=cluster.own)
@@ -204,6 +214,7 @@ class _Run:
             for job in jobs:
                 self._curves.know(job)
             with display, live_file as live:
+                interrupts.check()
                 return run_sweep(
                     cluster,
                     jobs,
@@ -220,6 +231,7 @@ class _Run:
                     on_event=lambda event: self._hear(event, live),
                     on_end=self._ended,
                     log_dir=self._log_dir,
+                    interrupts=interrupts,
                 )
 
     def _packing(self, *, own: bool) -> Packing | None:
@@ -263,7 +275,6 @@ class _Run:
         return row
 
     def _hear(self, event: Event, live: LiveFile) -> None:
-        self.interrupted |= event.kind == "stopping"
         live.handle(event)
         self._curves.handle(event)
 
@@ -276,17 +287,23 @@ class _Run:
         if row is not None:
             self._on_row(row)
 
+    def _acknowledge(self) -> None:
+        # Written past the console, which may be in the middle of a line of its own.
+        if not (self._connected or self._quiet):
+            os.write(2, b"stopping as soon as Ray is up (Ctrl-C again to leave at once)\n")
+
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(line, style="dim")
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _explained(interrupts: Interrupts) -> Iterator[None]:
     """Say in one sentence that Ray itself went away: its head, this machine's raylet, or the board."""
     try:
         yield
     except RayError as error:
+        interrupts.check()  # whoever stopped the study stopped Ray too
         reason = classify(str(error))[1]
         raise ConnectionError(
             f"Ray went away in the middle of the study ({reason}); finished trials are kept, "

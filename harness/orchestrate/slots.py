@@ -80,6 +80,8 @@ class Slot:
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
                     spot: Any = ray.get(board.call.remote("spot", self.index))
+                    if self._closing.is_set():
+                        return
                     self._fit(spot)
                     if self._config.kind == "warm":
                         return

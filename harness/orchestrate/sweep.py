@@ -51,6 +51,7 @@ def run_sweep(
     on_end: Callable[[Outcome], None] = lambda outcome: None,
     log_dir: Path | None = None,
     stop_grace_s: float = STOP_GRACE_S,
+    interrupts: Interrupts | None = None,
 ) -> dict[str, Outcome]:
     """Run every job once, or those that a search draws, and return what became of them, in the given order.
 
@@ -76,6 +77,7 @@ def run_sweep(
         on_end: called in this thread as soon as the end of a job is known.
         log_dir: where tracebacks of failed trials go.
         stop_grace_s: how long trials may take to save their state after the first Ctrl-C.
+        interrupts: what the caller listens to Ctrl-C with; by default one is made.
     """
     if not jobs and source is None:
         return {}
@@ -90,12 +92,11 @@ def run_sweep(
         gpus_per_worker=gpus_per_worker,
         own_cluster=cluster.own,
     )
-    with Interrupts() as interrupts, contextlib.suppress(KeyboardInterrupt):
-        sweep.start(config, source, scheduler, epochs)
-        sweep.listen(interrupts, stop_grace_s)
-        sweep.close()
-    sweep.settle()
-    if source is not None and sweep.tune_error:
+    with interrupts or Interrupts() as heard:
+        with heard.breakable():
+            sweep.run(config, source, scheduler, epochs, heard, stop_grace_s)
+        sweep.settle()
+    if source is not None and sweep.tune_error and not heard.asked:
         raise RuntimeError(f"Ray Tune broke during the search: {sweep.tune_error}")
     return {job.digest: sweep.outcomes[job.digest] for job in sweep.jobs if job.digest in sweep.outcomes}
 
@@ -129,6 +130,8 @@ class _Sweep:
         # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
         # the first trial its start sooner and the last one no later.
         self._starts_at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
+        # Once the study is to stop, it does not wait for a board that went before it.
+        self._answer_s: float | None = None
         self._leaving = threading.Event()
         self._closing = threading.Event()
         payloads = {job.digest: dict(job.payload) for job in jobs}
@@ -143,6 +146,24 @@ class _Sweep:
             needs={job.digest: job.need for job in jobs},
             packing=packing,
         )
+
+    def run(
+        self,
+        config: SlotConfig,
+        source: PointSource | None,
+        scheduler: SchedulerName,
+        epochs: int,
+        interrupts: Interrupts,
+        stop_grace_s: float,
+    ) -> None:
+        try:
+            self.start(config, source, scheduler, epochs)
+            self.listen(interrupts, stop_grace_s)
+            self.close()
+        except RayError:
+            # A SIGTERM for the whole process group takes Ray away as well; nothing is left to be waited for.
+            if not interrupts.asked:
+                raise
 
     def start(self, config: SlotConfig, source: PointSource | None, scheduler: SchedulerName, epochs: int) -> None:
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
@@ -180,10 +201,16 @@ class _Sweep:
             if interrupts.asked and give_up_at is None:
                 give_up_at = time.monotonic() + stop_grace_s
                 self._leaving.set()
+                self._answer_s = stop_grace_s
                 self._on_event(Event(kind="stopping"))
-                ray.get(self._board.call.remote("stop"))
+                self._get(self._board.call.remote("stop"))
             self._cluster.check()
             self._hear(wait_s=0.3)
+            if give_up_at is not None:
+                # Running trials are saving their state, or nobody is left who could; neither is a failure.
+                if not any(slot.alive for slot in self._slots):
+                    return
+                continue
             self._start_slots()
             if self.tune_error is not None:
                 self._fail_rest(f"Ray Tune broke: {classify(self.tune_error)[1]}", self.tune_error)
@@ -223,10 +250,13 @@ class _Sweep:
 
     def _fail_rest(self, error: str, text: str) -> None:
         self._leaving.set()
-        ray.get(self._board.call.remote("fail_rest", error, text))
+        self._get(self._board.call.remote("fail_rest", error, text))
+
+    def _get(self, answer: Any) -> Any:
+        return ray.get(answer, timeout=self._answer_s)
 
     def _hear(self, wait_s: float) -> None:
-        happened = ray.get(self._board.events.remote(wait_s))
+        happened = self._get(self._board.events.remote(wait_s))
         while self._added:
             job = self._added.popleft()
             self.jobs.append(job)

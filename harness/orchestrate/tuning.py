@@ -8,6 +8,7 @@ import ray
 from ray import tune
 
 from harness.orchestrate.cluster import NAMESPACE
+from harness.orchestrate.cluster import TUNE_THREAD
 from harness.orchestrate.jobs import Job
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.relay import relay
@@ -59,7 +60,7 @@ class Tuning:
         self._scheduler: SchedulerName = scheduler
         self._epochs = epochs
         self._leaving = leaving
-        self._thread = threading.Thread(target=self._run, name="tune", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=TUNE_THREAD, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -87,7 +88,8 @@ class Tuning:
                 return
             except Exception as error:  # a memory kill of a relay arrives as a bare RuntimeError (ray-facts finding 3)
                 failure = str(error)
-        self.error = failure
+        # What breaks while the study stops is no news: Ray may be going away as well.
+        self.error = None if self._leaving() else failure
 
     def _submit_forgotten(self) -> None:
         # Tune starts a relay that was killed again once and then gives its trial up. The board runs it all the same, if

@@ -70,17 +70,22 @@ def render_clips(recipe: Recipe, progress: Progress | None = None) -> "tuple[dic
     with tempfile.TemporaryDirectory(prefix="tadscale-clips-") as folder:
         done = 0
         waiting, running = list(range(shares)), []
-        while waiting or running:
-            while waiting and len(running) < helpers:
-                share = waiting.pop(0)
-                arguments = json.dumps([asdict(recipe), share, recipe.num_clips // shares, f"{folder}/{share}.npz"])
-                running.append(_start_helper(arguments))
-            process = running.pop(0)
-            if process.wait():
-                raise RuntimeError("a process that renders pretraining clips ended with an error")
-            done += 1
-            if progress:
-                progress(done, shares)
+        try:
+            while waiting or running:
+                while waiting and len(running) < helpers:
+                    share = waiting.pop(0)
+                    arguments = json.dumps([asdict(recipe), share, recipe.num_clips // shares, f"{folder}/{share}.npz"])
+                    running.append(_start_helper(arguments))
+                if running[0].wait():
+                    raise RuntimeError("a process that renders pretraining clips ended with an error")
+                running.pop(0)
+                done += 1
+                if progress:
+                    progress(done, shares)
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
         parts = [np.load(f"{folder}/{share}.npz") for share in range(shares)]
         clips = {side: np.concatenate([part[f"clips_{side}"] for part in parts]) for side in (SMALL, LARGE)}
         labels = np.concatenate([part["labels"] for part in parts])
@@ -92,7 +97,8 @@ def _start_helper(arguments: str) -> subprocess.Popen[bytes]:
     # A plain Python process: multiprocessing would import the user's main script again.
     root = str(Path(__file__).resolve().parents[2])
     code = f"import sys; sys.path.insert(0, {root!r}); from harness.training.clips import render; render(sys.argv[1])"
-    return subprocess.Popen([sys.executable, "-c", code, arguments])
+    # In a process group of its own: a terminal's Ctrl-C is for the study, which ends its helpers itself.
+    return subprocess.Popen([sys.executable, "-c", code, arguments], process_group=0)
 
 
 def render(arguments: str) -> None:

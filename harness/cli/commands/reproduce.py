@@ -7,7 +7,6 @@ Every study finds again what it has done, so the same command goes on where it w
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cli.interrupts import call
 from harness.cli.options import UserError, read_options
 from harness.cli.reproduction import ERRORS_STUDY, adopt, analyse_errors, write_reproduction
 from harness.cli.study import STOPPED_CODE
@@ -140,7 +140,7 @@ def _run_part(part: Part, given: argparse.Namespace) -> int:
         adopted = adopt(part.study, read_options(part.study, options))
         if adopted:
             print(f"{adopted} trials were run by other studies already", file=sys.stderr)
-    code = subprocess.call([sys.executable, "-m", f"studies.{part.study.name}", *options])
+    code = call([sys.executable, "-m", f"studies.{part.study.name}", *options])
     if part.study.name == ERRORS_STUDY and code == 0 and not _only_listed(given):
         analyse_errors(given.results / part.study.name)
     return code

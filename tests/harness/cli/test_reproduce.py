@@ -39,7 +39,7 @@ def calls(monkeypatch):
         made.append(line[2:])
         return 1 if "studies.scale_kernel" in line else 0
 
-    monkeypatch.setattr(reproduce.subprocess, "call", call)
+    monkeypatch.setattr(reproduce, "call", call)
     return made
 
 
@@ -104,7 +104,7 @@ def test_a_study_that_is_stopped_stops_the_rest(calls, monkeypatch, tmp_path):
         calls.append(line[2:])
         return 130
 
-    monkeypatch.setattr(reproduce.subprocess, "call", stopped)
+    monkeypatch.setattr(reproduce, "call", stopped)
     assert command("reproduce", "--results", str(tmp_path), "--fresh") == 130
     assert len(calls) == 1
     assert not (tmp_path / "reproduction.md").exists()

@@ -1,6 +1,7 @@
 """What becomes of a study's jobs around the sweep; Ray is made up here."""
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,25 @@ GIB = 2**30
 def run_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool]:
     """Return a function that runs one trial on a machine of 4 GiB with a sweep of the test's own."""
 
+    before: list[Callable[[], None]] = [lambda: None]
+
     @contextlib.contextmanager
     def connect(address: str | None) -> Iterator[Cluster]:
+        before[0]()
         yield Cluster(own=True, dashboard_url=None, resources={"CPU": 2.0}, storage=str(tmp_path))
 
-    def start(sweep: Callable[..., Any], *, peak: int, on_row: Callable[[Any], None] = print) -> bool:
+    def start(
+        sweep: Callable[..., Any],
+        *,
+        peak: int,
+        on_row: Callable[[Any], None] = print,
+        survey: Callable[[bool], list[Node]] = lambda own: [Node(name="a", cpus=2, host_bytes=4 * GIB)],
+        starting: Callable[[], None] = lambda: None,
+    ) -> bool:
+        before[0] = starting
         monkeypatch.setattr(run, "run_sweep", sweep)
         monkeypatch.setattr(run, "connect", connect)
-        monkeypatch.setattr(run, "survey", lambda own: [Node(name="a", cpus=2, host_bytes=4 * GIB)])
+        monkeypatch.setattr(run, "survey", survey)
         job = TrialJob(
             study="s",
             name="n",
@@ -75,3 +87,43 @@ def test_a_trial_that_fits_nowhere_is_a_row_at_once(run_with: Callable[..., bool
     assert [row["state"] for row in rows] == ["too_large"]
     (row,) = load(tmp_path).to_pylist()
     assert row["error"] == "needs 8.68 GiB of host memory, which no machine of the cluster has"
+
+
+def test_an_interrupt_that_the_sweep_never_saw_stops_the_study_all_the_same(run_with: Callable[..., bool]) -> None:
+    def sweep(*arguments: Any, **options: Any) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+    assert run_with(sweep, peak=GIB)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_ray_starts_waits_until_it_is_up_and_then_runs_nothing(
+    run_with: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    started: list[str] = []
+
+    def survey(own: bool) -> list[Node]:
+        raise AssertionError("the study went on")
+
+    def sweep(*arguments: Any, **options: Any) -> dict[str, Any]:
+        raise AssertionError("the study went on")
+
+    def start() -> None:
+        # Ray takes SIGTERM for itself on its way.
+        signal.raise_signal(number)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        started.append("ray")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with(sweep, peak=GIB, survey=survey, starting=start)
+    assert started == ["ray"]
+
+
+def test_ray_that_a_signal_took_away_with_the_study_is_no_error(run_with: Callable[..., bool]) -> None:
+    def sweep(*arguments: Any, **options: Any) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGTERM)
+        raise ActorDiedError
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with(sweep, peak=GIB)
