@@ -154,12 +154,14 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
     """Run one trial attempt; see `execute`."""
     from harness.data.cache import cache_here
     from harness.memory.ladder import leaner
+    from harness.training.copies import Copies, fetch_if_missing
     from harness.training.extract import features_folder
     from harness.training.loop import Places
 
     if job.device == "cpu":
         keep_freed_memory()
     started, clock = datetime.now(UTC), time.perf_counter()
+    copies = Copies(job.tables, job.work)
     places = Places(
         dataset=job.dataset,
         weights=job.weights,
@@ -173,8 +175,11 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         batch_timeout_s=job.batch_timeout_s,
         engine=_engine(job),
         validate_every=job.validate_every,
+        saved=copies.saved,
     )
     job.work.mkdir(parents=True, exist_ok=True)
+    fetch_if_missing(job.tables, job.dataset)
+    copies.fetch(alone=reporter.world_size == 1)
     planned, ended = None, _attempt(job, places, reporter)
     if ended.state == "out_of_memory" and job.config.engine.policy == "auto":
         # The prediction was wrong, so once a leaner policy is tried: it computes the same.
@@ -183,6 +188,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         if lean is not None:
             planned, places = places.engine, replace(places, engine=lean)
             ended = _attempt(job, places, reporter)
+    copies.settle()
     meter, outcome, state, error = ended.meter, ended.outcome, ended.state, ended.error
     row = {
         **_identity(job, state, error, started),
@@ -207,6 +213,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         write_row(job.rows, {**row, **flatten(job.config)})
         if outcome:
             _keep_only_results(job.work)
+            copies.keep_only_results()
     return summary(row)
 
 

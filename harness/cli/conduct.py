@@ -19,6 +19,7 @@ from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
 from harness.study import DONE, Study
 from harness.tables import WORTH_IT, TableUnwritable, check_writable, compact
+from harness.tables.storage import place_of, write_bytes
 
 
 def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
@@ -43,6 +44,10 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
             terminal.note(note)
         if options.fresh:
             set_aside(plan, terminal)
+        if store:
+            # Machines that have the store and not this folder read the videos' index from there.
+            index = plan.sources.dataset
+            write_bytes(place_of(store).child(index.name), index.read_bytes())
         for line in changes_since_last(plan) if options.search.method == "grid" else ():
             terminal.note(line)
         how = run_grid if options.search.method == "grid" else run_search

@@ -85,6 +85,15 @@ def load_checkpoint(path: Path, trainee: Trainee, *, digest: str) -> Position:
     return Position(**state["position"])
 
 
+def read_progress(path: Path) -> tuple[int, int] | None:
+    """Return the epochs and steps that a checkpoint has behind it; None where there is none that can be read."""
+    try:
+        position = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["position"]
+        return position["epoch"], position["step"]
+    except Exception:  # a file that was cut off fails in whatever way its first missing byte makes it
+        return None
+
+
 def _random_state() -> dict[str, torch.Tensor]:
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():

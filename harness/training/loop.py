@@ -11,7 +11,7 @@ ends with the same numbers as one that was not.
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,6 +60,8 @@ class Places:
     """Longest wait for a batch without any sign of life from those who load it."""
     engine: EngineConfig | None = None
     """How steps are executed, where the planner decided it; None: as the config says."""
+    saved: Callable[[], None] = lambda: None
+    """Told, on rank 0, that there is a new checkpoint."""
     validate_every: int = 0
     """Score the test subset after every n-th epoch, for whoever compares trials under way; 0: at the end only."""
 
@@ -168,6 +170,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             if (reporter.world_size == 1 or index % 20 == 19) and any_rank(reporter.should_stop()):
                 position.sums = {name: float(value) for name, value in sums.items()}
                 save_checkpoint(checkpoint, trainee, position, digest=identity)
+                _tell(places, reporter)
                 raise Interrupted(f"stopped in epoch {epoch + 1} of {config.training.epochs}", curve)
         means = {name: float(value) / steps_per_epoch for name, value in sums.items()}
         if not all(map(math.isfinite, means.values())):
@@ -182,6 +185,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             curve[-1]["map_avg"] = watch.score(unreadable)
             _write_curve(curve_path, curve, reporter)
             started += time.perf_counter() - test_start  # no part of the training time
+        _tell(places, reporter)
         reporter.report(_progress(curve[-1], trainee, config, meter))
 
     test_start = time.perf_counter()
@@ -239,6 +243,11 @@ def _progress(entry: dict[str, float | int], trainee: Trainee, config: TrialConf
     shown: Metrics = {name: value for name, value in entry.items() if name != "learning_rate_factor"}
     rate = max(group["lr"] for group in trainee.optimizer.param_groups)
     return {**shown, "epochs": config.training.epochs, "learning_rate": rate, "peak_bytes": _peak(meter)}
+
+
+def _tell(places: Places, reporter: Reporter) -> None:
+    if reporter.rank == 0:
+        places.saved()
 
 
 def _peak(meter: Meter) -> int | None:

@@ -52,10 +52,15 @@ def test_rows_lie_at_the_uri_and_are_found_and_set_aside_there(option: str, tmp_
     assert [row["state"] for row in plan.rows().values()] == ["out_of_memory"]
     assert digest not in {trial.digest for trial in plan.missing(plan.rows())}
     plan.folder.mkdir(parents=True)
+    copy = tmp_path / "elsewhere/scale_frames/work" / digest / "checkpoint.pt"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
     set_aside(plan, Terminal(quiet=True))
     assert plan.rows() == {}
     assert len(load(uri)) == 0, "what was set aside is not read with the rest"
     assert len(list((tmp_path / "elsewhere/archive").rglob("*.parquet"))) == 1
+    assert not copy.exists(), "a trial that begins anew would go on from it"
+    assert len(list((tmp_path / "elsewhere/archive").rglob(f"{digest}/checkpoint.pt"))) == 1
 
 
 def test_a_shared_folder_holds_everything(tmp_path: Path) -> None:
