@@ -99,6 +99,7 @@ class Trial:
 
 SearchMethod = Literal["grid", "random", "optuna"]
 SchedulerName = Literal["none", "asha", "median"]
+SchedulerMetric = Literal["map", "loss"]
 OBJECTIVES = ("map_avg", "peak_bytes")
 """Results columns that a search can aim at: the first upwards, the second downwards."""
 
@@ -119,6 +120,24 @@ class Range:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """A ladder of values of one setting, from cheap to dear, on which only the better points climb."""
+
+    path: str
+    values: tuple[int | float, ...]
+    eta: int = 3
+    """One in so many points climbs from a rung to the next."""
+
+    def __post_init__(self) -> None:
+        """Refuse ladders with one rung, or with the dear one first."""
+        if len(self.values) < 2 or any(high <= low for low, high in itertools.pairwise(self.values)):
+            given = ", ".join(map(str, self.values))
+            raise ValueError(f"the fidelity {self.path} is {given}, expected at least two rising values")
+        if self.eta < 2:
+            raise ValueError(f"eta is {self.eta}, expected at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """Which points of a study are run; the command line's `--search`, `--samples` ... come before it.
 
@@ -135,6 +154,10 @@ class Search:
     """Of `OBJECTIVES`: mAP alone, or mAP and memory for a front between them."""
     scheduler: SchedulerName = "none"
     """Who ends trials early: nobody, successive halving, or the median of the others."""
+    scheduler_metric: SchedulerMetric = "map"
+    """By what: mAP on the test subset, scored on the way, or the training loss."""
+    fidelity: Fidelity | None = None
+    """Run every point cheaply first, and only the best ones dearly."""
 
     def __post_init__(self) -> None:
         """Refuse searches that aim at nothing known."""
@@ -142,6 +165,15 @@ class Search:
             raise ValueError(f"samples is {self.samples}, expected at least 1")
         if not self.objectives or not set(self.objectives) <= set(OBJECTIVES):
             raise ValueError(f"objectives are {', '.join(self.objectives)}, expected some of {', '.join(OBJECTIVES)}")
+        if self.fidelity is not None and self.scheduler != "none":
+            raise ValueError(
+                f"there is a fidelity ({self.fidelity.path}) and the scheduler {self.scheduler}, which both end trials "
+                "that lag behind; expected one of them"
+            )
+        if self.fidelity is not None and self.objectives != ("map_avg",):
+            raise ValueError(
+                f"the objectives are {', '.join(self.objectives)}, but points climb by mAP alone; expected map_avg"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,8 +142,21 @@ def study_parser(study: Study) -> Parser:
     search.add_argument(
         "--scheduler",
         choices=("none", "asha", "median"),
-        help="end trials early whose training loss lags behind that of others at the same epoch; "
-        f"they become stopped_early rows without mAP (default: {study.search.scheduler})",
+        help="end trials early that lag behind others at the same epoch; they become stopped_early rows "
+        f"(default: {study.search.scheduler})",
+    )
+    search.add_argument(
+        "--scheduler-metric",
+        choices=("map", "loss"),
+        help="what a scheduler compares: mAP on the test subset, which costs a test per epoch, or the training loss, "
+        f"which means something else for another head (default: {study.search.scheduler_metric})",
+    )
+    search.add_argument(
+        "--validate-every",
+        type=_count,
+        metavar="N",
+        help="score the test subset after every N-th epoch with the averaged weights: mAP in the curves, no change in "
+        "any result (default: 1 for a scheduler that compares mAP, else only at the end)",
     )
     where = parser.add_argument_group("what comes out")
     where.add_argument(

@@ -35,6 +35,8 @@ class Options:
     slots: Literal["warm", "fresh"] | None
     search: Search
     """The study's own, with what the command line changes."""
+    validate_every: int = 0
+    """Score the test subset after every n-th epoch; 0: at the end only."""
     exclusive: bool
     max_concurrent: int | None
     address: str | None
@@ -66,6 +68,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
     if given.device not in (None, "cpu", "cuda") and not given.dry_run:
         raise UserError(f"--device is {given.device}, expected cpu or cuda; a card's name goes with --dry-run")
     results, storage = _places(given.results, given.storage)
+    search = _search(study.search, given)
     return Options(
         on=on,
         preset="quick" if quick_wanted else given.preset or default_preset(on, given.weights),
@@ -81,7 +84,8 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         device=given.device,
         workers=given.workers,
         slots=given.slots,
-        search=_search(study.search, given),
+        search=search,
+        validate_every=given.validate_every or int(search.scheduler != "none" and search.scheduler_metric == "map"),
         exclusive=given.exclusive,
         max_concurrent=given.max_concurrent,
         address=given.address,
@@ -124,6 +128,12 @@ def _places(results: str | None, storage: str | None) -> tuple[Path, str | None]
 def _search(search: Search, given: argparse.Namespace) -> Search:
     changes: dict[str, Any] = {"method": given.search} if given.search else {}
     changes |= {"scheduler": given.scheduler} if given.scheduler else {}
+    changes |= {"scheduler_metric": given.scheduler_metric} if given.scheduler_metric else {}
+    if given.scheduler_metric and (given.scheduler or search.scheduler) == "none":
+        raise UserError(
+            f"--scheduler-metric is {given.scheduler_metric}, but nobody ends trials early; expected --scheduler asha "
+            "or median"
+        )
     for name, value in (("samples", given.samples), ("objectives", given.objective)):
         if value is not None and (given.search or search.method) == "grid":
             option = f"--{name.removesuffix('s') if name == 'objectives' else name}"

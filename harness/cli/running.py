@@ -62,7 +62,7 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
             key=lambda job: (job.config.seed, -work[job.digest] * job.config.training.epochs),
         )
         if jobs:
-            _say_where_to_look(plan, terminal)
+            say_where_to_look(plan, terminal)
             stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
                                  console=terminal.console, quiet=terminal.quiet, on_row=note,
                                  describe=plan.grid.describe)  # fmt: skip
@@ -86,10 +86,10 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
     if told < search.samples:
         axes = ", ".join(history.space.distributions)
         terminal.note(f"{search.method} search over {axes}: {told} of {search.samples} points done before")
-        _say_where_to_look(plan, terminal)
+        say_where_to_look(plan, terminal)
         stopped = run_points(
             history,
-            _consider(plan, columns, terminal),
+            considering(plan, columns, terminal),
             options=JobMaker(plan, columns, terminal).how,
             budget_bytes=plan.budget_bytes,
             console=terminal.console,
@@ -103,7 +103,8 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
     return Ran(plan=plan, rows=plan.rows(), stopped=stopped, wanted=search.samples)
 
 
-def _say_where_to_look(plan: Plan, terminal: Terminal) -> None:
+def say_where_to_look(plan: Plan, terminal: Terminal) -> None:
+    """Note what shows the study from another terminal."""
     for line in where_to_look(plan.folder):
         terminal.note(line)
 
@@ -113,23 +114,28 @@ def drawn(plan: Plan) -> Plan:
     from harness.orchestrate.history import FILE, History
     from harness.orchestrate.space import Space
 
+    if plan.options.search.fidelity is not None:
+        from harness.cli.halving import climbed
+
+        return climbed(plan).plan
     if plan.options.search.method == "grid" or not (plan.folder / FILE).is_file():
         return plan
     space = Space(plan.grid, plan.options.search)
     trials = {
-        trial.digest: trial for point in History(plan.folder, space).told for trial in _trials(space, point.params)
+        trial.digest: trial for point in History(plan.folder, space).told for trial in trials_at(space, point.params)
     }
     return replace(plan, trials=tuple(trials.values()))
 
 
-def _trials(space: Any, params: Mapping[str, Any]) -> list[Trial]:
+def trials_at(space: Any, params: Mapping[str, Any]) -> list[Trial]:
+    """Return the trial at a point that was drawn, or none if its values do not fit each other."""
     try:
         return [space.trial(params)]
     except ValueError:
         return []  # the point was drawn and refused: its values do not fit each other
 
 
-def _consider(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Callable[[Trial], Any]:
+def considering(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Callable[[Trial], Any]:
     """Return what decides about a drawn trial; it is called in Tune's thread, one trial at a time."""
     maker = JobMaker(plan, columns, terminal)
 
@@ -196,6 +202,7 @@ class JobMaker:
             max_concurrent=options.max_concurrent,
             address=options.address or os.environ.get("RAY_ADDRESS"),
             scheduler=options.search.scheduler,
+            metric=options.search.scheduler_metric if options.validate_every else "loss",
             margin=self._margin,
             exclusive=options.exclusive,
         )
@@ -233,6 +240,7 @@ class JobMaker:
             engine=prediction.engine,
             slot=self.how.slots,
             cache_bytes=options.cache_size,
+            validate_every=options.validate_every,
             batch_timeout_s=options.batch_timeout,
             features=options.features.resolve() if options.features else None,
             class_scores=options.class_scores.resolve() if options.class_scores else None,

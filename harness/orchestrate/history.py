@@ -5,7 +5,7 @@ order, and what it was told of them.
 
     finished                         its values
     too_large, out_of_memory         pruned, with a violated constraint: infeasible, which is not a bad score
-    stopped_early                    pruned; a search for mAP alone has its losses (negated) as intermediate values
+    stopped_early                    pruned; a search for mAP alone has its mAP, or its losses (negated), by epoch
     failed                           failed, and another point is drawn for it
     interrupted                      nothing: it stays under way, and the next start draws it first
 """
@@ -39,8 +39,11 @@ TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 class History:
     """The points of one space in the study's Optuna file."""
 
-    def __init__(self, folder: Path, space: Space) -> None:
-        """Open the file, or begin it; its folder is the study's, whose lock the driver holds."""
+    def __init__(self, folder: Path, space: Space, *, rung: str = "") -> None:
+        """Open the file, or begin it; its folder is the study's, whose lock the driver holds.
+
+        `rung` is that of a ladder which the space is, in words.
+        """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         file = str(folder / FILE)
@@ -50,7 +53,7 @@ class History:
         self._distributions = space.distributions
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(file, lock_obj=JournalFileOpenLock(file))),
-            study_name=f"{folder.name} {space.name}",
+            study_name=f"{folder.name} {space.name}" + (f" {rung}" if rung else ""),
             directions=[DIRECTIONS[name] for name in self._objectives],
             load_if_exists=True,
         )
@@ -82,10 +85,10 @@ class History:
         """Return the next point."""
         return self._study.ask(self._distributions)
 
-    def watch(self, point: optuna.Trial, epoch: int, loss: float) -> None:
-        """Note how far a point has come; Optuna takes that for a single objective only."""
-        if len(self._objectives) == 1 and math.isfinite(loss):
-            point.report(-loss, epoch)
+    def watch(self, point: optuna.Trial, epoch: int, value: float) -> None:
+        """Note how good a point is so far, more being better; Optuna takes that for a single objective only."""
+        if len(self._objectives) == 1 and math.isfinite(value):
+            point.report(value, epoch)
 
     def tell(self, point: optuna.Trial, row: Mapping[str, Any], *, budget_bytes: int | None = None) -> None:
         """Say what became of a point, by the core columns of its row."""
@@ -132,7 +135,10 @@ def violation(row: Mapping[str, Any], budget_bytes: int | None) -> float:
 
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("digest", "trial", "state", "error", "map_avg", "peak_bytes", "predicted_peak_bytes")
+    names = (
+        *("digest", "trial", "state", "error", "map_avg", "peak_bytes", "predicted_peak_bytes"),
+        *("promoted_from", "promoted_with"),
+    )
     return {name: row[name] for name in names if row.get(name) is not None}
 
 

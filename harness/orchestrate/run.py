@@ -21,13 +21,15 @@ from harness.orchestrate.live import LiveFile
 from harness.orchestrate.needs import clamped, need_of
 from harness.orchestrate.nodes import survey
 from harness.orchestrate.packing import Packing
-from harness.orchestrate.points import PointSource
+from harness.orchestrate.points import Consider, PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_shared
+from harness.orchestrate.sources import JobSource
+from harness.orchestrate.stopping import Judging
 from harness.orchestrate.sweep import run_sweep
 from harness.orchestrate.tensorboard import FOLDER as TENSORBOARD
 from harness.orchestrate.tensorboard import TensorBoard
-from harness.study import SchedulerName, Trial
+from harness.study import SchedulerMetric, SchedulerName, Trial
 from harness.trial import TrialJob, ended_without_row
 from harness.units import format_bytes
 
@@ -50,6 +52,8 @@ class SweepOptions:
     max_concurrent: int | None
     address: str | None
     scheduler: SchedulerName = "none"
+    metric: SchedulerMetric = "map"
+    """What the scheduler, and Optuna, compare trials by while they run."""
     margin: float = 1.0
     """Predicted bytes are multiplied by this where trials are packed."""
     exclusive: bool = False
@@ -118,20 +122,59 @@ def run_points(
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
     """
+    interrupted = run_source(
+        lambda decide: PointSource(history, decide, budget_bytes=budget_bytes, metric=options.metric),
+        consider,
+        options=options,
+        total=history.space.search.samples,
+        done_before=len(history.told),
+        epochs=history.space.grid.base.training.epochs,
+        console=console,
+        quiet=quiet,
+        log_dir=log_dir,
+        describe=describe,
+    )
+    return len(history.told) < history.space.search.samples and interrupted
+
+
+def run_source(
+    source: Callable[[Consider], JobSource],
+    consider: Callable[[Trial], TrialJob | Row],
+    *,
+    options: SweepOptions,
+    total: int,
+    done_before: int,
+    epochs: int,
+    console: Console,
+    quiet: bool,
+    log_dir: Path,
+    describe: Describe = lambda config: {},
+) -> bool:
+    """Run what a source draws until it draws no more; return whether Ctrl-C was heard.
+
+    Args:
+        source: makes the source, given what decides about a drawn trial.
+        consider: returns a drawn trial's row where nothing needs running, else its job.
+        options: how trials run.
+        total: about how many trials there will be, for the display.
+        done_before: how many of them need no running.
+        epochs: those of the longest trial.
+        console: where the display goes.
+        quiet: show nothing.
+        log_dir: where tracebacks of failed trials go.
+        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
+
+    Raises:
+        ValueError: the cluster cannot be reached, or not even one trial fits on it.
+    """
     run = _Run(options, console, quiet, log_dir, lambda row: None, describe)
 
     def decide(trial: Trial) -> Job | Row:
         known = consider(trial)
         return run.fitting(known) if isinstance(known, TrialJob) else known
 
-    run.sweep(
-        [],
-        total=history.space.search.samples,
-        done_before=len(history.told),
-        epochs=history.space.grid.base.training.epochs,
-        source=PointSource(history, decide, budget_bytes=budget_bytes),
-    )
-    return len(history.told) < history.space.search.samples and run.interrupted
+    run.sweep([], total=total, done_before=done_before, epochs=epochs, source=source(decide))
+    return run.interrupted
 
 
 class _Run:
@@ -193,7 +236,7 @@ class _Run:
         total: int,
         done_before: int,
         epochs: int,
-        source: PointSource | None = None,
+        source: JobSource | None = None,
     ) -> dict[str, Outcome]:
         options = self._options
         self._say("starting Ray ...")
@@ -226,8 +269,7 @@ class _Run:
                     gpus_per_worker=options.gpus_per_worker,
                     packing=packing,
                     source=source,
-                    scheduler=options.scheduler,
-                    epochs=epochs,
+                    judging=Judging(scheduler=options.scheduler, metric=options.metric, epochs=epochs),
                     on_event=lambda event: self._hear(event, live),
                     on_end=self._ended,
                     log_dir=self._log_dir,

@@ -6,13 +6,13 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from harness.orchestrate.jobs import Job
-from harness.orchestrate.points import PointSource
+from harness.orchestrate.sources import LATER, JobSource
 
 
 class PointSearcher(Searcher):
     """Hands Tune one job after another; lives in the driver, in the thread that runs `Tuner.fit`."""
 
-    def __init__(self, source: PointSource, submit: Callable[[Job], None], finished: Callable[[], bool]) -> None:
+    def __init__(self, source: JobSource, submit: Callable[[Job], None], finished: Callable[[], bool]) -> None:
         """Begin with the jobs that an earlier `Tuner` of this sweep left under way.
 
         Args:
@@ -37,6 +37,8 @@ class PointSearcher(Searcher):
         job = None if self._finished() else self._again.pop(0) if self._again else self._source.next()
         if job is None:
             return Searcher.FINISHED
+        if job is LATER:
+            return None
         self._submit(job)
         self._digests[trial_id] = job.digest
         return {"digest": job.digest}

@@ -23,11 +23,11 @@ from harness.orchestrate.failures import classify
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
 from harness.orchestrate.packing import Packing
-from harness.orchestrate.points import PointSource
 from harness.orchestrate.relay import numbers
 from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
+from harness.orchestrate.sources import JobSource
+from harness.orchestrate.stopping import Judging
 from harness.orchestrate.tuning import Tuning
-from harness.study import SchedulerName
 
 STOP_GRACE_S = 20.0
 """How long running trials have to save their state after the first Ctrl-C."""
@@ -44,9 +44,8 @@ def run_sweep(
     cpus_per_worker: int = 1,
     gpus_per_worker: float = 0.0,
     packing: Packing | None = None,
-    source: PointSource | None = None,
-    scheduler: SchedulerName = "none",
-    epochs: int = 1,
+    source: JobSource | None = None,
+    judging: Judging = Judging(),  # noqa: B008 - a value
     on_event: Callable[[Event], None] = lambda event: None,
     on_end: Callable[[Outcome], None] = lambda outcome: None,
     log_dir: Path | None = None,
@@ -71,8 +70,7 @@ def run_sweep(
         packing: keeps account of cards, cores and host memory, so that jobs only start where they fit; without it
             every slot takes any job. Only for trials of one worker.
         source: draws the jobs, one whenever a slot is free.
-        scheduler: who ends trials early, by the `loss` that they report per `epoch`.
-        epochs: those of the longest trial.
+        judging: who ends trials early, by the `map_avg` or the `loss` that they report per `epoch`.
         on_event: called in this thread.
         on_end: called in this thread as soon as the end of a job is known.
         log_dir: where tracebacks of failed trials go.
@@ -94,7 +92,7 @@ def run_sweep(
     )
     with interrupts or Interrupts() as heard:
         with heard.breakable():
-            sweep.run(config, source, scheduler, epochs, heard, stop_grace_s)
+            sweep.run(config, source, judging, heard, stop_grace_s)
         sweep.settle()
     if source is not None and sweep.tune_error and not heard.asked:
         raise RuntimeError(f"Ray Tune broke during the search: {sweep.tune_error}")
@@ -150,14 +148,13 @@ class _Sweep:
     def run(
         self,
         config: SlotConfig,
-        source: PointSource | None,
-        scheduler: SchedulerName,
-        epochs: int,
+        source: JobSource | None,
+        judging: Judging,
         interrupts: Interrupts,
         stop_grace_s: float,
     ) -> None:
         try:
-            self.start(config, source, scheduler, epochs)
+            self.start(config, source, judging)
             self.listen(interrupts, stop_grace_s)
             self.close()
         except RayError:
@@ -165,7 +162,7 @@ class _Sweep:
             if not interrupts.asked:
                 raise
 
-    def start(self, config: SlotConfig, source: PointSource | None, scheduler: SchedulerName, epochs: int) -> None:
+    def start(self, config: SlotConfig, source: JobSource | None, judging: Judging) -> None:
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
         self._start_slots()
         self._draws = source is not None
@@ -176,8 +173,7 @@ class _Sweep:
             missing=lambda: [job.digest for job in self.jobs if job.digest in self._missing],
             source=source,
             submit=self._submit,
-            scheduler=scheduler,
-            epochs=epochs,
+            judging=judging,
             leaving=self._leaving.is_set,
         )
         self._tune.start()

@@ -7,14 +7,12 @@ from typing import Any
 import ray
 from ray import tune
 
-from harness.orchestrate.cluster import NAMESPACE
-from harness.orchestrate.cluster import TUNE_THREAD
+from harness.orchestrate.cluster import NAMESPACE, TUNE_THREAD
 from harness.orchestrate.jobs import Job
-from harness.orchestrate.points import PointSource
 from harness.orchestrate.relay import relay
 from harness.orchestrate.searcher import PointSearcher
-from harness.orchestrate.stopping import EarlyEnds, judge
-from harness.study import SchedulerName
+from harness.orchestrate.sources import JobSource
+from harness.orchestrate.stopping import Judging
 
 DRIVER_BYTES = 2**20
 """What a Tune trial asks for: it only relays, and a CPU for it would be one that a worker lacks."""
@@ -31,10 +29,9 @@ class Tuning:
         num_slots: int,
         *,
         missing: Callable[[], Sequence[str]],
-        source: PointSource | None,
+        source: JobSource | None,
         submit: Callable[[Job], None],
-        scheduler: SchedulerName,
-        epochs: int,
+        judging: Judging,
         leaving: Callable[[], bool],
     ) -> None:
         """Prepare; nothing runs yet.
@@ -46,8 +43,7 @@ class Tuning:
             missing: digests of the listed jobs that have not ended, in order.
             source: draws points instead.
             submit: makes a drawn job known to the board.
-            scheduler: who ends trials early.
-            epochs: those of the longest trial.
+            judging: who ends trials early.
             leaving: says that no further trials are wanted.
         """
         self.error: str | None = None
@@ -57,8 +53,7 @@ class Tuning:
         self._missing = missing
         self._source = source
         self._submit = submit
-        self._scheduler: SchedulerName = scheduler
-        self._epochs = epochs
+        self._judging = judging
         self._leaving = leaving
         self._thread = threading.Thread(target=self._run, name=TUNE_THREAD, daemon=True)
 
@@ -101,14 +96,13 @@ class Tuning:
     def _tuner(self, digests: Sequence[str], attempt: int) -> tune.Tuner:
         listed = {} if self._source else {"digest": tune.grid_search(list(digests))}
         searcher = PointSearcher(self._source, self._submit, self._leaving) if self._source else None
-        verdict = judge(self._scheduler, self._epochs)
         return tune.Tuner(
             tune.with_resources(relay, {"memory": DRIVER_BYTES}),
             param_space={"board": self._board, **listed},
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1 if searcher else 1,
-                scheduler=EarlyEnds(verdict, self._board) if verdict else None,
+                scheduler=self._judging.begin(self._board),
                 max_concurrent_trials=self._num_slots,
                 reuse_actors=True,
                 trial_name_creator=_digest_of_trial,

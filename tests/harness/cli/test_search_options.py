@@ -25,8 +25,28 @@ def test_a_study_is_a_grid_unless_it_or_the_command_line_says_otherwise() -> Non
 
 
 @pytest.mark.parametrize(
+    ("argv", "metric", "every"),
+    [
+        ((), "map", 0),
+        (("--validate-every", "3"), "map", 3),
+        (("--scheduler", "asha"), "map", 1),
+        (("--scheduler", "median", "--validate-every", "2"), "map", 2),
+        (("--scheduler", "asha", "--scheduler-metric", "loss"), "loss", 0),
+        (("--scheduler", "asha", "--scheduler-metric", "loss", "--validate-every", "4"), "loss", 4),
+    ],
+)
+def test_a_scheduler_compares_map_and_has_it_measured_unless_told_otherwise(
+    argv: tuple[str, ...], metric: str, every: int
+) -> None:
+    options = read_options(STUDY, argv)
+    assert (options.search.scheduler_metric, options.validate_every) == (metric, every)
+
+
+@pytest.mark.parametrize(
     ("argv", "names"),
     [
+        (["--scheduler-metric", "map"], "--scheduler-metric is map, but nobody ends trials early"),
+        (["--validate-every", "0"], "0 is not a whole number above 0"),
         (["--samples", "5"], "--samples is given, but --search is grid"),
         (["--objective", "map_avg"], "--objective is given, but --search is grid"),
         (["--search", "optuna", "--seeds", "3"], "--seeds is 3, but a search runs each point once"),

@@ -19,8 +19,9 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(job.get("sleep_s", 0.02))
         checkpoint.write_text(str(epoch + 1))
+        scored = {"map_avg": job["map"] * (epoch + 1)} if "map" in job else {}
         reporter.report(
-            {"epoch": epoch + 1, "epochs": job.get("epochs", 2), "loss": job.get("loss", 1.0) / (epoch + 1)}
+            {"epoch": epoch + 1, "epochs": job.get("epochs", 2), "loss": job.get("loss", 1.0) / (epoch + 1), **scored}
         )
         if reporter.should_stop():
             return {"state": reporter.stop_state}

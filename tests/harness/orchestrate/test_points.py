@@ -13,7 +13,7 @@ from harness.orchestrate.history import History
 from harness.orchestrate.jobs import Job
 from harness.orchestrate.points import PointSource
 from harness.orchestrate.space import Space
-from harness.study import Grid, Range, Search, Trial
+from harness.study import Grid, Range, SchedulerMetric, Search, Trial
 
 GRID = Grid(
     base=presets.synthetic_adatad(), axes={"data.window.frames": (32, 64, 128), "training.adapter_lr": (1e-4, 1e-3)}
@@ -45,7 +45,7 @@ def search_all(source: PointSource) -> Counter[int]:
     """Run every job to a good end; return how often each number of frames was run."""
     ran: Counter[int] = Counter()
     while (found := source.next()) is not None:
-        trial = source.trials[found.digest]
+        trial = source.drawn[found.digest]
         ran[trial.config.data.window.frames] += 1
         source.ended(found.digest, finished(trial))
     return ran
@@ -108,7 +108,7 @@ def test_a_search_goes_on_where_its_driver_was_killed(tmp_path: Path) -> None:
     first = PointSource(history(tmp_path, samples=6), job, budget_bytes=BUDGET)
     done, lost = first.next(), None
     assert done is not None
-    first.ended(done.digest, finished(first.trials[done.digest]))
+    first.ended(done.digest, finished(first.drawn[done.digest]))
     lost = first.next()
     assert lost is not None
     again = history(tmp_path, samples=6)
@@ -116,7 +116,7 @@ def test_a_search_goes_on_where_its_driver_was_killed(tmp_path: Path) -> None:
     resumed = second.next()
     assert resumed is not None
     assert resumed.digest == lost.digest, "the trial that was under way continues first"
-    second.ended(resumed.digest, finished(second.trials[resumed.digest]))
+    second.ended(resumed.digest, finished(second.drawn[resumed.digest]))
     search_all(second)
     assert len(again.told) == 6
     digests = [point.user_attrs["digest"] for point in again.told]
@@ -142,15 +142,19 @@ def test_failed_trials_are_drawn_for_anew_but_not_for_ever(tmp_path: Path) -> No
     assert drawn == 15
 
 
-def test_losses_of_a_trial_that_was_stopped_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("metric", "shown"), [("map", 0.25), ("loss", -0.75)])
+def test_what_a_trial_that_was_stopped_had_reached_is_kept(
+    metric: SchedulerMetric, shown: float, tmp_path: Path
+) -> None:
     kept = history(tmp_path, samples=1)
-    source = PointSource(kept, job, budget_bytes=BUDGET)
+    source = PointSource(kept, job, budget_bytes=BUDGET, metric=metric)
     found = source.next()
     assert found is not None
-    source.progress(found.digest, {"epoch": 1, "epochs": 9, "loss": 0.75})
-    source.ended(found.digest, {"state": "stopped_early"})
+    source.progress(found.digest, {"epoch": 1, "epochs": 9, "loss": 0.75, "map_avg": 0.25})
+    source.progress(found.digest, {"test_batch": 1, "map_avg": 0.5})
+    source.ended(found.digest, {"state": "stopped_early", "map_avg": 0.25})
     (point,) = kept.told
-    assert (point.state, point.intermediate_values) == (TrialState.PRUNED, {1: -0.75})
+    assert (point.state, point.intermediate_values) == (TrialState.PRUNED, {1: shown})
 
 
 def test_grid_trials_are_in_the_file_once_each(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import TrialConfig, flatten
+from harness.config import TrialConfig, flatten, with_values
 
 FIT = """
 import json, sys
@@ -22,9 +22,10 @@ from harness.config import unflatten
 from harness.training.loop import Places, fit
 from harness.training.report import NoMeter, SilentReporter
 config = unflatten(json.loads(Path(folder, "config.json").read_text()))
-places = Places(dataset=Path(sys.argv[3]), weights=None, work=Path(folder))
+places = Places(dataset=Path(sys.argv[3]), weights=None, work=Path(folder), validate_every=int(sys.argv[4]))
 done = fit(config, places, SilentReporter(rank=rank, world_size=2), NoMeter())
-print(json.dumps({"map": done.result.map_avg, "ap": done.result.ap_mean, "videos": done.result.num_videos}))
+print(json.dumps({"map": done.result.map_avg, "ap": done.result.ap_mean, "videos": done.result.num_videos,
+                  "curve": done.curve}))
 state = torch.load(Path(folder, "checkpoint.pt"), weights_only=True)
 dist.destroy_process_group()
 """
@@ -114,9 +115,26 @@ def test_lean_policies_on_two_ranks_give_the_plain_gradients_of_the_joined_batch
 def test_two_ranks_agree_on_everything(small_world, small_trial: TrialConfig, tmp_path: Path):
     config = replace(small_trial, training=replace(small_trial.training, epochs=2))
     (tmp_path / "config.json").write_text(json.dumps(flatten(config)))
-    one, other = map(json.loads, run_pair(FIT, str(tmp_path), str(small_world.index)))
+    one, other = map(json.loads, run_pair(FIT, str(tmp_path), str(small_world.index), "0"))
+    assert one.pop("curve") != other.pop("curve"), "each has the losses of its own part of the batches"
     assert one == other
     assert one["videos"] == 3
+
+
+def test_two_ranks_agree_on_scores_between_epochs_which_change_nothing(
+    small_world, small_trial: TrialConfig, tmp_path: Path
+):
+    config = with_values(small_trial, {"training.epochs": 2, "evaluation.tious": (0.05, 0.1)})
+    found = []
+    for every in ("0", "1"):
+        (tmp_path / every).mkdir()
+        (tmp_path / every / "config.json").write_text(json.dumps(flatten(config)))
+        found.append(list(map(json.loads, run_pair(FIT, str(tmp_path / every), str(small_world.index), every))))
+    plain, scored = found
+    ours, theirs = ([entry.pop("map_avg") for entry in one["curve"]] for one in scored)
+    assert ours == theirs
+    assert all(score > 0 for score in ours)
+    assert scored == plain
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(small_world, small_trial: TrialConfig, tmp_path: Path):

@@ -19,6 +19,12 @@ from harness.training.report import Interrupted, NoMeter, SilentReporter
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.fixture
+def trial(small_trial: TrialConfig) -> TrialConfig:
+    """Return a trial whose mAP is above zero after one epoch: it asks for little overlap."""
+    return with_values(small_trial, {"evaluation.tious": (0.05, 0.1)})
+
+
 def places(small_world: Any, folder: Path, every: int) -> Places:
     folder.mkdir(parents=True, exist_ok=True)
     return Places(dataset=small_world.index, weights=None, work=folder, validate_every=every)
@@ -49,16 +55,23 @@ def equal(one: Any, other: Any) -> bool:
     return one == other
 
 
-@pytest.mark.parametrize("change", [{}, {"data.reduce_in": "torch"}, {"model.adapter.placement": "outside"}])
+@pytest.mark.parametrize("change", [{}, {"model.adapter.placement": "outside"}])
 def test_a_run_that_is_scored_on_its_way_is_the_run_that_is_not(
-    small_world, small_trial: TrialConfig, tmp_path: Path, change: dict[str, Any]
+    small_world, trial: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ):
-    config = with_values(small_trial, {"training.epochs": 4, **change})
+    config = with_values(trial, {"training.epochs": 4, **change})
+
+    def draws(*given: Any, **how: Any) -> Any:
+        torch.rand(3)  # as a loader would that starts its processes
+        return real(*given, **how)
+
+    real = validation.score
+    monkeypatch.setattr(validation, "score", draws)
     runs: dict[int, tuple[Fit, int | None]] = {}
     for every in (0, 1, 2):
         with meter_for("cpu", config.engine) as meter:
-            runs[every] = fit(config, places(small_world, tmp_path / str(every), every), SilentReporter(), meter), 0
-            runs[every] = runs[every][0], meter.peak_bytes
+            done = fit(config, places(small_world, tmp_path / str(every), every), SilentReporter(), meter)
+        runs[every] = done, meter.peak_bytes
     (without, peak), *scored = runs.values()
     assert scores(without) == [None] * 4
     assert [score is not None for score in scores(runs[2][0])] == [False, True, False, True]
@@ -66,26 +79,24 @@ def test_a_run_that_is_scored_on_its_way_is_the_run_that_is_not(
         assert done.result == without.result
         assert losses(done) == losses(without)
         assert its_peak == peak
-        assert scores(done)[-1] == done.result.map_avg
+        assert scores(done)[-1] == done.result.map_avg > 0
         assert equal(state(tmp_path / str(number)), state(tmp_path / "0"))
         assert (tmp_path / str(number) / "detections.json").read_bytes() == (
             tmp_path / "0" / "detections.json"
         ).read_bytes()
 
 
-def test_the_score_between_epochs_is_that_of_a_run_which_ends_there(
-    small_world, small_trial: TrialConfig, tmp_path: Path
-):
-    long = fit(small_trial, places(small_world, tmp_path / "long", 1), SilentReporter(), NoMeter())
+def test_the_score_between_epochs_is_that_of_a_run_which_ends_there(small_world, trial: TrialConfig, tmp_path: Path):
+    long = fit(trial, places(small_world, tmp_path / "long", 1), SilentReporter(), NoMeter())
     for epochs in (1, 2):
-        short = replace(small_trial, training=replace(small_trial.training, epochs=epochs))
+        short = replace(trial, training=replace(trial.training, epochs=epochs))
         done = fit(short, places(small_world, tmp_path / str(epochs), 0), SilentReporter(), NoMeter())
         assert scores(long)[epochs - 1] == done.result.map_avg
 
 
-def test_the_score_is_reported_with_its_epoch(small_world, small_trial: TrialConfig, tmp_path: Path):
+def test_the_score_is_reported_with_its_epoch(small_world, trial: TrialConfig, tmp_path: Path):
     reporter = SilentReporter()
-    done = fit(small_trial, places(small_world, tmp_path, 1), reporter, NoMeter())
+    done = fit(trial, places(small_world, tmp_path, 1), reporter, NoMeter())
     reported = [report for report in reporter.reports if "epoch" in report]
     assert [report.get("map_avg") for report in reported] == [*scores(done)[:2], None], "the last is tested at the end"
     assert reporter.reports[-1]["map_avg"] == done.result.map_avg
@@ -97,9 +108,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("at", ["score", "curve"])
 def test_a_run_killed_between_a_checkpoint_and_its_score_is_scored_when_it_goes_on(
-    small_world, small_trial: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    small_world, trial: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ):
-    whole = fit(small_trial, places(small_world, tmp_path / "whole", 1), SilentReporter(), NoMeter())
+    whole = fit(trial, places(small_world, tmp_path / "whole", 1), SilentReporter(), NoMeter())
     parts = places(small_world, tmp_path / "parts", 1)
     real = validation.Validation.score
     calls = 0
@@ -116,11 +127,11 @@ def test_a_run_killed_between_a_checkpoint_and_its_score_is_scored_when_it_goes_
 
     monkeypatch.setattr(validation.Validation, "score", dies)
     with pytest.raises(Killed):
-        fit(small_trial, parts, SilentReporter(), NoMeter())
+        fit(trial, parts, SilentReporter(), NoMeter())
     held = [json.loads(line) for line in (parts.work / "curve.jsonl").read_text().splitlines()]
     assert ["map_avg" in entry for entry in held] == [True, False]
     reporter = SilentReporter()
-    resumed = fit(small_trial, parts, reporter, NoMeter())
+    resumed = fit(trial, parts, reporter, NoMeter())
     assert resumed.curve == whole.curve
     assert resumed.result == whole.result
     assert equal(state(parts.work), state(tmp_path / "whole"))
@@ -139,23 +150,23 @@ class StopAfter(SilentReporter):
 
 @pytest.mark.parametrize("steps", [2, 3, 5])
 def test_a_run_stopped_anywhere_and_resumed_has_the_scores_of_one_that_was_not(
-    small_world, small_trial: TrialConfig, tmp_path: Path, steps: int
+    small_world, trial: TrialConfig, tmp_path: Path, steps: int
 ):
-    whole = fit(small_trial, places(small_world, tmp_path / "whole", 1), SilentReporter(), NoMeter())
+    whole = fit(trial, places(small_world, tmp_path / "whole", 1), SilentReporter(), NoMeter())
     parts = places(small_world, tmp_path / "parts", 1)
     with pytest.raises(Interrupted) as stopped:
-        fit(small_trial, parts, StopAfter(steps), NoMeter())
+        fit(trial, parts, StopAfter(steps), NoMeter())
     assert list(stopped.value.curve) == whole.curve[: steps // 3]
-    resumed = fit(small_trial, parts, SilentReporter(), NoMeter())
+    resumed = fit(trial, parts, SilentReporter(), NoMeter())
     assert resumed.curve == whole.curve
     assert resumed.result == whole.result
 
 
-def test_scoring_may_be_turned_on_for_a_run_that_began_without(small_world, small_trial: TrialConfig, tmp_path: Path):
-    whole = fit(small_trial, places(small_world, tmp_path / "whole", 0), SilentReporter(), NoMeter())
+def test_scoring_may_be_turned_on_for_a_run_that_began_without(small_world, trial: TrialConfig, tmp_path: Path):
+    whole = fit(trial, places(small_world, tmp_path / "whole", 0), SilentReporter(), NoMeter())
     with pytest.raises(Interrupted):
-        fit(small_trial, places(small_world, tmp_path / "parts", 0), StopAfter(4), NoMeter())
-    resumed = fit(small_trial, places(small_world, tmp_path / "parts", 1), SilentReporter(), NoMeter())
+        fit(trial, places(small_world, tmp_path / "parts", 0), StopAfter(4), NoMeter())
+    resumed = fit(trial, places(small_world, tmp_path / "parts", 1), SilentReporter(), NoMeter())
     assert resumed.result == whole.result
     assert [score is not None for score in scores(resumed)] == [False, True, True]
 
