@@ -54,7 +54,9 @@ GIVES_UP_AT = 3
 """Deaths of its workers after which a trial is not started again."""
 LONGEST_PAUSE_S = 25.0
 PATIENCE_S = 300.0
-"""A study that does nothing for so long hangs; a start takes a minute where four of them share two cores."""
+"""How long a process of the study is waited for; a start takes a minute where four of them share two cores."""
+LONGEST_RUN_S = 900.0
+"""All six trials take half a minute on two idle cores, and four on two that twenty others share."""
 ENDS_WITHIN_S = 60.0
 GIVEN_BACK_WITHIN_S = 90.0
 AGENTS_END_WITHIN_S = 240.0
@@ -166,9 +168,9 @@ class Disturbed:
         """Wait for the study to end and look at what it leaves behind."""
         assert self._study is not None
         try:
-            code = self._study.wait(timeout=PATIENCE_S)
+            code = self._study.wait(timeout=LONGEST_RUN_S)
         except subprocess.TimeoutExpired:
-            self.complain(f"after {what} it did not end within {PATIENCE_S:g} s")
+            self.complain(f"after {what} it did not end within {LONGEST_RUN_S:g} s")
             code = codes[0]
             os.killpg(self._study.pid, signal.SIGKILL)
         if code not in codes:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,15 @@ def arguments(small_world, tmp_path_factory: pytest.TempPathFactory) -> list[str
 def start(arguments: list[str], results: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "studies/scale_frames.py"), *arguments, "--results", str(results), *more]
     with log_of(results).open("w") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A shell without job control starts what is in the background deaf to Ctrl-C, and pytest with it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def log_of(results: Path) -> Path:
@@ -105,6 +114,49 @@ def test_a_study_killed_and_interrupted_ends_like_one_that_was_not(arguments: li
     finished = [row["digest"] for row in load(tmp_path / "parts").to_pylist() if row["state"] == "finished"]
     assert len(finished) == len(set(finished)) == 6
     assert before.keys() <= set(finished)
+
+
+def has_said(process: subprocess.Popen[str], results: Path, words: str) -> bool:
+    return words in log_of(results).read_text()
+
+
+def has_loaded(process: subprocess.Popen[str], results: Path, library: str) -> bool:
+    return library in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def interrupted_when(
+    happened: Callable[[subprocess.Popen[str], Path, str], bool], what: str, arguments: list[str], results: Path
+) -> str:
+    """Interrupt a study as soon as something happened, check that it stops as documented, return its output."""
+    process = start(arguments, results)
+    deadline = time.monotonic() + 120
+    while not happened(process, results, what):
+        assert process.poll() is None, log_of(results).read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    code = process.wait(timeout=120)
+    output = log_of(results).read_text()
+    assert code == 130, output[-3000:]
+    assert "start the same command again" in output
+    assert "Traceback" not in output
+    return output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("library", ["_multiarray_umath", "libarrow.so"])
+def test_a_study_that_is_interrupted_among_its_imports_says_one_sentence(
+    arguments: list[str], tmp_path: Path, library: str
+):
+    assert len(interrupted_when(has_loaded, library, arguments, tmp_path / "parts").splitlines()) == 1
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("words", ["starting Ray", "Ray dashboard", "starting Ray workers", "\nstarted "])
+def test_a_study_that_is_interrupted_while_ray_starts_says_how_to_go_on(
+    arguments: list[str], tmp_path: Path, words: str
+):
+    interrupted_when(has_said, words, arguments, tmp_path / "parts")
 
 
 def fails(*options: str, results: Path | str = "/tmp") -> str:

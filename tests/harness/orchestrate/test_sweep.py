@@ -1,9 +1,11 @@
 """Sweeps on a real local Ray: order, failures, a killed worker, both kinds of slot, Ctrl-C and kill -9."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +148,51 @@ def test_a_search_draws_points_until_there_are_enough(cluster: Cluster, tmp_path
     assert {event.job.digest for event in swept.events if event.job} == swept.outcomes.keys()
     assert [point.values for point in history.told] == [[0.25]] * 5
     assert {point.user_attrs["digest"] for point in history.told} == swept.outcomes.keys()
+
+
+def processes(title: str) -> list[psutil.Process]:
+    """Return the processes of this test's Ray that go by a name."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if " ".join(child.cmdline()).startswith(title):
+                found.append(child)
+    return found
+
+
+@contextlib.contextmanager
+def killing(title: str, times: int) -> Iterator[set[int]]:
+    """Kill processes of a name, each as soon as it is there, while the block runs; give the numbers of the dead."""
+    killed: set[int] = set()
+    over = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < times and not over.wait(0.1):
+            for process in processes(title)[: times - len(killed)]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+                    killed.add(process.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_killed_relays_cost_no_trial_its_run(cluster: Cluster, tmp_path: Path, times: int) -> None:
+    # Tune starts a relay again once; after four deaths it has given up on both trials.
+    with killing("ray::ImplicitFunc", times) as killed:
+        swept = sweep(cluster, tmp_path, {name: {"epochs": 20, "sleep_s": 0.3} for name in "ab"}, num_slots=1)
+    assert len(killed) == times
+    assert [outcome.state for outcome in swept.outcomes.values()] == ["finished", "finished"]
+    assert [outcome.result and outcome.result["resumed_at"] for outcome in swept.outcomes.values()] == [0, 0]
+    started = [event.digest for event in swept.events if event.kind == "started"]
+    ended = [event.digest for event in swept.events if event.kind == "ended"]
+    assert started == ended == ["a", "b"]
 
 
 def start_study(folder: Path) -> subprocess.Popen[str]:
