@@ -6,6 +6,7 @@ trial + prediction + row --> answered (done, or too large) or a job --Ray--> row
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from harness.cli.looking import where_to_look
@@ -205,7 +206,21 @@ class JobMaker:
             metric=options.search.scheduler_metric if options.validate_every else "loss",
             margin=self._margin,
             exclusive=options.exclusive,
+            shared_folder=options.storage is None,
+            inputs=self.inputs,
         )
+
+    def inputs(self) -> list[Path]:
+        """Return files that every machine must have: what any trial of the grid may read, and some of the videos."""
+        from harness.data.index import load_index
+
+        options, sources = self._plan.options, self._plan.sources
+        assert sources is not None
+        files = [*sources.weights.values(), options.features, options.class_scores]
+        files += [sources.dataset] if options.storage is None else []
+        videos = load_index(sources.dataset).videos if options.features is None else ()
+        files += [videos[round(at * (len(videos) - 1))].path for at in (0, 0.5, 1)] if videos else []
+        return sorted({path.resolve() for path in files if path is not None})
 
     def make(self, trial: Trial, prediction: Any, row: Row | None) -> Any:
         """Return the trial's job, or the row that says that it is too large."""
@@ -224,6 +239,7 @@ class JobMaker:
 
         plan, options, sources = self._plan, self._plan.options, self._plan.sources
         assert sources is not None
+        weights = sources.weights[trial.config.model.backbone.name]
         return TrialJob(
             study=plan.study.name,
             name=plan.name(trial),
@@ -231,7 +247,7 @@ class JobMaker:
             attempt=1 + (row["attempt"] if row else 0),
             results=plan.folder.resolve(),
             dataset=sources.dataset.resolve(),
-            weights=sources.weights[trial.config.model.backbone.name],
+            weights=weights.resolve() if weights else None,
             device="cuda" if self._gpu else "cpu",
             threads=1,
             data_workers=4 if self._gpu else 0,

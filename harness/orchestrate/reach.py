@@ -1,20 +1,25 @@
 """Whether every machine of a cluster sees the files that trials read and write."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 TIMEOUT_S = 60.0
 
 
-def check_shared(folder: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a cluster of which a machine does not see the study's folder, or a file that trials read.
+def check_reach(folder: Path | None, inputs: Callable[[], Sequence[Path]]) -> None:
+    """Refuse a cluster of which a machine does not see the study's folder, or a file that trials may read.
 
     A folder may be there on every machine and still not be the same one, so a mark is left in it and looked for.
+
+    Args:
+        folder: the study's folder; None where tables and checkpoints go to a store and it need not be shared.
+        inputs: names the files; asked only where there are several machines.
 
     Raises:
         ValueError: with one sentence that names the machine and the folder or file.
@@ -22,18 +27,20 @@ def check_shared(folder: Path, inputs: Sequence[Path]) -> None:
     others = [node for node in ray.nodes() if node["Alive"]]
     if len(others) < 2:
         return
-    mark = folder / f".shared-{uuid.uuid4().hex}"
-    mark.touch()
+    mark = None if folder is None else folder / f".shared-{uuid.uuid4().hex}"
+    if mark:
+        mark.touch()
     try:
-        seen = _ask(others, [mark, *inputs])
+        seen = _ask(others, [*([mark] if mark else []), *inputs()])
     finally:
-        mark.unlink(missing_ok=True)
+        if mark:
+            mark.unlink(missing_ok=True)
     for address, there in seen.items():
         for path, found in there.items():
-            if path == str(mark) and not found:
+            if mark and path == str(mark) and not found:
                 raise ValueError(
                     f"the results folder {folder} is not the same on {address}; on a cluster of several machines "
-                    "expected a folder that all of them share (--storage DIR, or --results DIR beside --storage URI)"
+                    "expected a folder that all of them share, --storage DIR, or a store, --storage s3://bucket/prefix"
                 )
             if not found:
                 raise ValueError(f"{path} is not on {address}; expected it on every machine of the cluster")
@@ -56,4 +63,12 @@ def _ask(nodes: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> dict[str,
     late = [address for address, answer in asked.items() if answer not in ready]
     if late:
         raise ValueError(f"{late[0]} did not answer within {TIMEOUT_S:g} s, expected every machine of the cluster to")
-    return {address: ray.get(answer) for address, answer in asked.items()}
+    return {address: _answer(address, answer) for address, answer in asked.items()}
+
+
+def _answer(address: str, answer: Any) -> dict[str, bool]:
+    try:
+        return ray.get(answer)
+    except RayError as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise ValueError(f"{address} cannot run this project ({reason}); expected it installed there too") from None

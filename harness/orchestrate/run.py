@@ -23,7 +23,7 @@ from harness.orchestrate.nodes import survey
 from harness.orchestrate.packing import Packing
 from harness.orchestrate.points import Consider, PointSource
 from harness.orchestrate.progress import Progress
-from harness.orchestrate.reach import check_shared
+from harness.orchestrate.reach import check_reach
 from harness.orchestrate.sources import JobSource
 from harness.orchestrate.stopping import Judging
 from harness.orchestrate.sweep import run_sweep
@@ -58,6 +58,10 @@ class SweepOptions:
     """Predicted bytes are multiplied by this where trials are packed."""
     exclusive: bool = False
     """Whether every trial has a card of its own."""
+    shared_folder: bool = True
+    """Whether the study's folder must be the same on every machine; not if tables and checkpoints go to a store."""
+    inputs: Callable[[], Sequence[Path]] = tuple
+    """Names files that every machine must have."""
 
 
 def run_trials(
@@ -215,12 +219,6 @@ class _Run:
             need=need_of(job, margin=options.margin, on_card=options.gpus_per_worker > 0, exclusive=options.exclusive),
         )
 
-    def _inputs(self) -> list[Path]:
-        """Return the files that the listed trials read; those of a search are not known yet."""
-        files = {job.dataset for job in self._trials.values()}
-        files |= {job.weights for job in self._trials.values() if job.weights}
-        return sorted(files)
-
     def fitting(self, job: TrialJob) -> Job | Row:
         """Return the job, or its row if it fits nowhere."""
         known = self.known(job)
@@ -245,7 +243,7 @@ class _Run:
             self._connected = True
             interrupts.check()
             if not cluster.own:
-                check_shared(self._log_dir.parents[1], self._inputs())
+                check_reach(self._log_dir.parents[1] if options.shared_folder else None, options.inputs)
             packing = self._packing(own=cluster.own)
             if packing is not None:
                 self._packed, jobs = packing, self._placeable(packing, jobs)
