@@ -170,7 +170,7 @@ def predict(plan: Plan, trials: Sequence[Trial], terminal: Terminal) -> dict[str
 
 def margin(plan: Plan, *, gpu: bool) -> float:
     """Return the factor on predicted bytes that the study's finished trials teach."""
-    from harness.orchestrate.packing import learnt_margin
+    from harness.orchestrate.margin import learnt_margin
 
     measured = "peak_reserved_bytes" if gpu else "peak_bytes"
     rows = [row for row in plan.rows().values() if row["state"] == "finished"]

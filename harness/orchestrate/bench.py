@@ -81,11 +81,11 @@ def _start(
     board: Board, slot: int, now: float, loads: Mapping[str, Load], ends: list[tuple[float, int, str, str, float]]
 ) -> bool:
     job = board.take(slot)
-    spot = board.spot(slot)
-    if job is None or spot is None:
+    spots = board.spots(slot)
+    if job is None or spots is None:
         return False
-    name = job["digest"]
-    heapq.heappush(ends, (now + loads[name].seconds, slot, name, f"{spot.node}/{spot.card}", now))
+    name, (spot,) = job["digest"], spots
+    heapq.heappush(ends, (now + loads[name].seconds, slot, name, f"{spot.node}/{spot.cards[0]}", now))
     return True
 
 

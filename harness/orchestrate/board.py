@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.orchestrate.failures import KILLED, classify
-from harness.orchestrate.packing import Need, Packing, Spot
+from harness.orchestrate.packing import Need, Node, Packing, Spots
 
 KEPT_REPORTS = 1000
 MOST_OVERTAKEN = 20
@@ -51,7 +51,7 @@ class Board:
 
         `sticky`: a job stays with its slot when the worker dies, since the slot's resources are that job's.
         """
-        self._sticky = sticky
+        self.sticky = sticky
         self._packing = packing
         self._needs = dict(needs or {})
         self._overtaken: dict[str, int] = {}
@@ -61,6 +61,8 @@ class Board:
         self._at: dict[int, str] = {}
         self._hand_outs = hand_outs
         self._slots = slots
+        self._at_least = 0
+        """Jobs that are to run or wait, whether or not Tune has come to them."""
         self._up: dict[int, str] = {}
         self._events: list[dict[str, Any]] = []
         self._latest: dict[str, dict[str, Any]] = {}
@@ -82,18 +84,18 @@ class Board:
             else:
                 self._pending.add(digest)
 
-    def reserve(self, slot: int, node: str | None = None) -> bool:
+    def reserve(self, slot: int, nodes: Sequence[str] | None = None) -> bool:
         """Give the slot a job if one fits, without starting it; say whether the slot has one now.
 
         Args:
             slot: which slot asks.
-            node: where its workers are, if they are somewhere already.
+            nodes: where each of its workers is, if they are somewhere already.
         """
         if slot not in self._at:
             # In the order given, whichever relay was quicker to submit.
             waiting: list[str] = []
             for digest in sorted(self._pending, key=self._order.__getitem__):
-                if self._fits(digest, node):
+                if self._fits(digest, nodes):
                     self._hold(digest, slot, waiting)
                     break
                 if self._overtaken.get(digest, 0) >= MOST_OVERTAKEN:
@@ -101,14 +103,17 @@ class Board:
                 waiting.append(digest)
         return slot in self._at
 
-    def spot(self, slot: int) -> Spot | None:
-        """Return where the slot's job has its room; None where nobody keeps account."""
+    def spots(self, slot: int) -> Spots | None:
+        """Return where the workers of the slot's job have their room; None where nobody keeps account."""
         digest = self._at.get(slot)
-        return self._packing.spot(digest) if self._packing and digest else None
+        return self._packing.spots(digest) if self._packing and digest else None
 
-    def take(self, slot: int, node: str | None = None) -> dict[str, Any] | None:
-        """Return the job that the slot is to run now: the one its last worker left behind, or the next."""
-        while self.reserve(slot, node):
+    def take(self, slot: int, nodes: Sequence[str] | None = None) -> dict[str, Any] | None:
+        """Return the job that the slot is to run now: the one its last worker left behind, or the next.
+
+        With `sticky` only one that is reserved: the worker has the cards of that job and of no other.
+        """
+        while slot in self._at or (not self.sticky and self.reserve(slot, nodes)):
             digest = self._at[slot]
             entry = self._entries[digest]
             if entry.hand_outs >= self._hand_outs:
@@ -120,8 +125,9 @@ class Board:
             entry.hand_outs += 1
             entry.started_s = entry.started_s or time.monotonic()
             self._say("started", digest, values={"slot": slot, "hand_out": entry.hand_outs})
-            spot = self.spot(slot)
-            bound = {"card_bytes": spot.card_bytes} if spot and spot.card_bytes else {}
+            # What every rank may fill: with cards of different sizes, the least that one of them was given.
+            room = min((spot.card_bytes for spot in self.spots(slot) or ()), default=0)
+            bound = {"card_bytes": room} if room else {}
             return {**entry.payload, **bound, "digest": digest, "hand_out": entry.hand_outs}
         return None
 
@@ -145,6 +151,7 @@ class Board:
         entry.outcome = {"error": None, "result": None, "traceback": None, **outcome, "seconds": seconds}
         self._free(entry)
         self._pending.discard(digest)
+        self._top_up()
         self._say("ended", digest, values=self._latest.pop(digest, {}), outcome=entry.outcome)
 
     def slot_up(self, slot: int, incarnation: str) -> None:
@@ -171,7 +178,7 @@ class Board:
         entry.death = text
         if entry.hand_outs < self._hand_outs:
             self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
-        if not self._sticky:
+        if not self.sticky:
             self._free(entry)
             self._pending.add(digest)
 
@@ -238,6 +245,16 @@ class Board:
         """Whether `events` would return something."""
         return bool(self._events or self._latest)
 
+    def follow_nodes(self, nodes: Sequence[Node]) -> None:
+        """Know what machines there are now."""
+        if self._packing is not None:
+            self._packing.follow(nodes)
+
+    def widen(self, slots: int) -> None:
+        """Have work for so many slots, more than Tune submits for: the next jobs are taken as submitted."""
+        self._slots = self._at_least = slots
+        self._top_up()
+
     @property
     def has_pending(self) -> bool:
         """Whether a job waits for a slot."""
@@ -248,6 +265,17 @@ class Board:
         """How many jobs have an outcome."""
         return sum(entry.outcome is not None for entry in self._entries.values())
 
+    def _top_up(self) -> None:
+        wanting = self._at_least - len(self._pending) - len(self._at)
+        if self.stopping or wanting <= 0:
+            return
+        rest = [
+            digest
+            for digest, entry in self._entries.items()
+            if entry.outcome is None and entry.slot is None and digest not in self._pending
+        ]
+        self._pending.update(sorted(rest, key=self._order.__getitem__)[:wanting])
+
     def _hold(self, digest: str, slot: int, overtaken: Sequence[str]) -> None:
         self._pending.remove(digest)
         self._at[slot] = digest
@@ -255,10 +283,10 @@ class Board:
         for other in overtaken:
             self._overtaken[other] = self._overtaken.get(other, 0) + 1
 
-    def _fits(self, digest: str, node: str | None) -> bool:
+    def _fits(self, digest: str, nodes: Sequence[str] | None) -> bool:
         if self._packing is None:
             return True
-        return self._packing.place(digest, self._needs.get(digest, Need()), node=node) is not None
+        return self._packing.place(digest, self._needs.get(digest, Need()), nodes=nodes) is not None
 
     def _free(self, entry: _Entry) -> None:
         if entry.slot is not None:

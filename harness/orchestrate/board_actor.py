@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.orchestrate.board import Board
@@ -27,8 +27,11 @@ class BoardActor:
         await self._until(lambda: self._board.closed or self._board.reserve(slot))
         return not self._board.closed
 
-    async def take(self, slot: int, incarnation: str, node: str | None = None) -> dict[str, Any] | None:
-        """Wait for the slot's next job; None when the board is closed or a newer worker has come in the meantime."""
+    async def take(self, slot: int, incarnation: str, nodes: Sequence[str] | None = None) -> dict[str, Any] | None:
+        """Wait for the slot's next job; None when there will be none for this worker.
+
+        The board is closed, a newer worker has come in the meantime, or the job that was the worker's has ended.
+        """
         self._board.slot_up(slot, incarnation)
         self._wake()
         job: list[dict[str, Any]] = []
@@ -37,9 +40,10 @@ class BoardActor:
             # The worker that asked may be dead: then a newer one has asked since, and the job must be its.
             if self._board.closed or self._board.incarnation(slot) != incarnation:
                 return True
-            taken = self._board.take(slot, node)
+            taken = self._board.take(slot, nodes)
             job.extend([taken] if taken else [])
-            return bool(job)
+            # A fresh worker whose job has ended in the meantime has nothing to wait for.
+            return bool(job) or self._board.sticky
 
         await self._until(ready)
         self._wake()

@@ -10,16 +10,16 @@ PROCESS_BYTES = 700 * 2**20
 """What a process that has imported torch holds before it does anything."""
 
 
-def need_of(job: TrialJob, *, margin: float, on_card: bool, exclusive: bool, cpus: float = 1.0) -> Need:
-    """Return a trial's need: its predicted bytes and the margin, on a card or in the machine's own memory.
+def need_of(job: TrialJob, *, margin: float, on_card: bool, exclusive: bool, ranks: int = 1) -> Need:
+    """Return what each rank of a trial needs: its predicted bytes and the margin, on a card or in the machine's memory.
 
     Processes that only decode videos share the cores with others: they wait more than they work.
     """
     peak = int((job.predicted_peak_bytes or 0) * margin)
     if not on_card:
-        return Need(cpus=cpus, host_bytes=PROCESS_BYTES + peak)
+        return Need(host_bytes=PROCESS_BYTES + peak, ranks=ranks)
     host = (1 + job.data_workers) * PROCESS_BYTES + job.predicted_host_bytes
-    return Need(cpus=cpus, host_bytes=host, card_bytes=max(peak, 1), exclusive=exclusive)
+    return Need(host_bytes=host, card_bytes=max(peak, 1), exclusive=exclusive, ranks=ranks)
 
 
 def clamped(job: Job, packing: Packing) -> Job:

@@ -216,7 +216,13 @@ class _Run:
             name=job.name,
             payload=job.to_json(),
             predicted_peak_bytes=job.predicted_peak_bytes,
-            need=need_of(job, margin=options.margin, on_card=options.gpus_per_worker > 0, exclusive=options.exclusive),
+            need=need_of(
+                job,
+                margin=options.margin,
+                on_card=options.gpus_per_worker > 0,
+                exclusive=options.exclusive,
+                ranks=options.workers,
+            ),
         )
 
     def fitting(self, job: TrialJob) -> Job | Row:
@@ -275,9 +281,9 @@ class _Run:
                 )
 
     def _packing(self, *, own: bool) -> Packing | None:
-        """Return the account of what the cluster has; trials of several workers, and warm ones on cards, need none."""
+        """Return the account of what the cluster has; warm trials on cards have whole ones and need none."""
         options = self._options
-        if options.workers > 1 or (options.gpus_per_worker and options.slots == "warm"):
+        if options.gpus_per_worker and options.slots == "warm":
             return None
         packing = Packing(survey(own=own))
         return packing if packing.largest_card or not options.gpus_per_worker else None
@@ -308,7 +314,10 @@ class _Run:
             return None
         need = job.need
         what = f"{format_bytes(need.card_bytes)} on a card and " if need.card_bytes else ""
-        reason = f"needs {what}{format_bytes(need.host_bytes)} of host memory, which no machine of the cluster has"
+        what += f"{format_bytes(need.host_bytes)} of host memory"
+        reason = f"needs {what}, which no machine of the cluster has"
+        if need.ranks > 1:
+            reason = f"each of its {need.ranks} workers needs {what}, and the cluster has no room for all of them"
         self._say(f"{job.name}: too large, {reason}")
         row = ended_without_row(self._trials[job.digest], "too_large", reason)
         self._on_row(row)

@@ -16,7 +16,7 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 
 from harness.orchestrate.cluster import NAMESPACE, SLOT_THREADS
-from harness.orchestrate.packing import Spot
+from harness.orchestrate.packing import Spots
 from harness.orchestrate.worker import serve
 
 SlotKind = Literal["warm", "fresh"]
@@ -79,10 +79,10 @@ class Slot:
             ended = 0
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
-                    spot: Any = ray.get(board.call.remote("spot", self.index))
+                    spots: Any = ray.get(board.call.remote("spots", self.index))
                     if self._closing.is_set():
                         return
-                    self._fit(spot)
+                    self._fit(spots)
                     if self._config.kind == "warm":
                         return
                 except Exception as error:
@@ -97,7 +97,7 @@ class Slot:
         except Exception as error:  # the board is gone: the sweep is over or starts anew
             self.error = str(error)
 
-    def _fit(self, spot: Spot | None) -> None:
+    def _fit(self, spots: Spots | None) -> None:
         from harness.orchestrate.trainer import SlotTrainer
 
         config = self._config
@@ -114,8 +114,8 @@ class Slot:
             scaling_config=ScalingConfig(
                 num_workers=config.workers,
                 use_gpu=config.gpus_per_worker > 0,
-                resources_per_worker=resources_per_worker(config, spot),
-                label_selector={NODE_LABEL: spot.node} if spot else None,
+                resources_per_worker=resources_per_worker(config, spots),
+                label_selector=[{NODE_LABEL: spot.node} for spot in spots] if spots else None,
             ),
             run_config=RunConfig(
                 name=f"{config.board}-slot{self.index}-{uuid.uuid4().hex[:6]}",
@@ -126,9 +126,9 @@ class Slot:
         ).fit()
 
 
-def resources_per_worker(config: SlotConfig, spot: Spot | None = None) -> dict[str, float]:
-    """Return what Ray is asked for per worker: of a card the part that its trial was given."""
-    gpus = config.gpus_per_worker if spot is None else spot.share
+def resources_per_worker(config: SlotConfig, spots: Spots | None = None) -> dict[str, float]:
+    """Return what Ray is asked for per worker: of cards the part that its trial was given, the same for every rank."""
+    gpus = spots[0].share if spots else config.gpus_per_worker
     return {"CPU": config.cpus_per_worker, **({"GPU": gpus} if gpus else {})}
 
 

@@ -14,6 +14,7 @@ import ray.train
 from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
 
+from harness.orchestrate.cards import bound_memory, take_largest_card
 from harness.orchestrate.cluster import NAMESPACE
 from harness.orchestrate.failures import classify_exception
 from harness.orchestrate.jobs import Metrics
@@ -73,14 +74,15 @@ def serve(config: Mapping[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     execute = load(config["execute"])
     _use_threads(config["cpus_per_worker"])
-    incarnation, node = uuid.uuid4().hex, ray.get_runtime_context().get_node_id()
+    take_largest_card()
+    incarnation, nodes = uuid.uuid4().hex, _nodes(world_size)
     while True:
-        job: Any = ray.get(board.take.remote(config["slot"], incarnation, node)) if rank == 0 else None
+        job: Any = ray.get(board.take.remote(config["slot"], incarnation, nodes)) if rank == 0 else None
         if world_size > 1:
             job = broadcast_from_rank_zero(job)
         if job is None:
             return
-        _bound_memory(job.get("card_bytes"))
+        bound_memory(job.get("card_bytes"))
         outcome = _run(execute, job, RayReporter(board, job["digest"], rank=rank, world_size=world_size))
         if rank == 0 or outcome["traceback"]:
             ray.get(board.call.remote("end", job["digest"], outcome))
@@ -109,15 +111,14 @@ def _run(execute: Callable[..., Mapping[str, Any]], job: dict[str, Any], reporte
     return {"state": state, "error": reason, "result": result, "traceback": None}
 
 
-def _bound_memory(card_bytes: int | None) -> None:
-    """Let a trial that outgrows its part of a card run out of memory itself, instead of a neighbour."""
-    if card_bytes is None:
-        return
-    import torch
+def _nodes(world_size: int) -> list[str]:
+    """Return where each rank is."""
+    here = ray.get_runtime_context().get_node_id()
+    if world_size == 1:
+        return [here]
+    from harness.training.distributed import gather
 
-    if torch.cuda.is_available():
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, card_bytes / total))
+    return gather(here)
 
 
 def _use_threads(num_threads: int) -> None:

@@ -18,8 +18,14 @@ def board(*digests: str, hand_outs: int = 3, slots: int = 2, sticky: bool = Fals
     return made
 
 
+def got(made: Board, slot: int) -> dict[str, Any] | None:
+    """Do what a slot does: reserve a job, start a worker, which takes it."""
+    made.reserve(slot)
+    return made.take(slot)
+
+
 def take(made: Board, slot: int) -> str | None:
-    job = made.take(slot)
+    job = got(made, slot)
     return None if job is None else job["digest"]
 
 
@@ -36,7 +42,7 @@ def test_jobs_go_out_in_the_order_given_whoever_submits_first() -> None:
 
 def test_nothing_is_handed_out_before_it_is_submitted() -> None:
     made = Board({"a": {}}, hand_outs=3, slots=1)
-    assert made.take(0) is None
+    assert got(made, 0) is None
     made.submit("a")
     assert take(made, 0) == "a"
 
@@ -46,7 +52,7 @@ def test_a_restarted_slot_gets_its_job_again_and_no_other_slot_does() -> None:
     assert take(made, 0) == "a"
     made.worker_died(0, "ActorDiedError: gone")
     assert take(made, 1) == "b"
-    again = made.take(0)
+    again = got(made, 0)
     assert again is not None
     assert (again["digest"], again["hand_out"], again["epochs"]) == ("a", 2, 2)
 
@@ -56,10 +62,10 @@ def test_a_warm_slots_job_goes_to_whoever_is_idle_when_its_worker_dies() -> None
     assert (take(made, 0), take(made, 1)) == ("a", "b")
     made.worker_died(0, "ActorDiedError: gone")
     made.end("b", {"state": "finished"})
-    again = made.take(1)
+    again = got(made, 1)
     assert again is not None
     assert (again["digest"], again["hand_out"]) == ("a", 2)
-    assert made.take(0) is None, "the slot that comes back later has nothing of it"
+    assert got(made, 0) is None, "the slot that comes back later has nothing of it"
 
 
 def test_a_job_that_kills_every_worker_fails_with_the_reason_and_the_slot_goes_on() -> None:
@@ -93,7 +99,7 @@ def test_only_the_first_end_counts_and_submitting_again_changes_nothing() -> Non
     assert (number, reports) == (0, [])
     assert outcome is not None
     assert outcome["state"] == "finished"
-    assert made.take(1) is None
+    assert got(made, 1) is None
 
 
 def test_reports_are_followed_one_by_one_and_shown_merged_by_epoch() -> None:
@@ -116,12 +122,12 @@ def test_a_stop_reaches_running_jobs_and_begins_no_other() -> None:
     take(made, 0)
     made.stop()
     assert made.should_stop("a") == "interrupted"
-    assert made.take(1) is None
+    assert got(made, 1) is None
     outcome = made.follow("b", 0)[2]
     assert outcome is not None
     assert outcome["state"] == "planned"
     made.worker_died(0, "ActorDiedError: gone")
-    assert made.take(0) is None, "a worker that died while stopping is not sent back to work"
+    assert got(made, 0) is None, "a worker that died while stopping is not sent back to work"
 
 
 def test_a_job_that_is_stopped_early_ends_for_good_even_if_the_study_stops_too() -> None:
@@ -139,7 +145,7 @@ def test_jobs_that_a_search_adds_come_after_all_others_and_only_once() -> None:
     made.add("a", {"epochs": 9})
     for digest in ("b", "a"):
         made.submit(digest)
-    job = made.take(0)
+    job = got(made, 0)
     assert job is not None
     assert (job["digest"], "epochs" in job) == ("a", False)
     made.end("a", {"state": "finished"})
@@ -157,23 +163,23 @@ def packed(needs: dict[str, Need], *, cards: tuple[int, ...], slots: int = 4) ->
 def test_jobs_start_only_where_their_memory_fits_and_are_told_how_much_they_have() -> None:
     needs = {"big": Need(card_bytes=70), "mid": Need(card_bytes=50), "low": Need(card_bytes=30)}
     made = packed(needs, cards=(100,))
-    big = made.take(0)
+    big = got(made, 0)
     assert big is not None
     assert (big["digest"], big["card_bytes"]) == ("big", 70)
     assert take(made, 1) == "low", "mid does not fit beside big, low does"
-    assert made.take(2) is None
+    assert got(made, 2) is None
     made.end("big", {"state": "finished"})
     assert take(made, 2) == "mid"
-    spot = made.spot(2)
-    assert spot is not None
-    assert (spot.card, spot.share) == (0, 0.5)
+    spots = made.spots(2)
+    assert spots is not None
+    assert [spot.share for spot in spots] == [0.5]
 
 
 def test_a_dead_workers_job_keeps_its_room_and_a_dead_slots_job_gives_it_back() -> None:
     made = packed({"a": Need(card_bytes=60), "b": Need(card_bytes=60)}, cards=(100,))
     assert take(made, 0) == "a"
     made.worker_died(0, "ActorDiedError: gone")
-    assert made.take(1) is None, "the room is still that of the job which starts again"
+    assert got(made, 1) is None, "the room is still that of the job which starts again"
     made.slot_down(0, "ActorDiedError: gone")
     assert take(made, 1) == "a"
 
@@ -192,6 +198,43 @@ def test_a_large_job_is_not_overtaken_for_ever() -> None:
     assert take(made, 1) == "large"
 
 
+def test_a_worker_that_was_started_for_a_job_takes_no_other() -> None:
+    made = packed({"a": Need(card_bytes=30), "b": Need(card_bytes=60)}, cards=(100,))
+    assert made.reserve(0)
+    made.end("a", {"state": "failed"})
+    assert made.take(0) is None, "Ray gave this worker the part of a card that a needed"
+    assert take(made, 1) == "b"
+
+
+def test_ranks_on_cards_of_different_sizes_may_all_fill_what_the_least_of_them_was_given() -> None:
+    nodes = [Node(name=name, cpus=8, host_bytes=0, cards=(size,)) for name, size in (("a", 100), ("b", 80))]
+    needs = {"x": Need(card_bytes=70, ranks=2)}
+    made = Board({"x": {}}, hand_outs=3, slots=1, sticky=True, needs=needs, packing=Packing(nodes))
+    made.submit("x")
+    job = got(made, 0)
+    assert job is not None
+    assert job["card_bytes"] == 70
+    spots = made.spots(0)
+    assert spots is not None
+    assert [(spot.node, spot.share) for spot in spots] == [("a", 0.875), ("b", 0.875)]
+
+
+def test_a_study_that_grew_has_work_for_slots_that_tune_does_not_know_of() -> None:
+    made = Board({name: {} for name in "abcde"}, hand_outs=3, slots=1)
+    made.submit("a")
+    assert take(made, 0) == "a"
+    assert take(made, 1) is None
+    made.widen(3)
+    assert (take(made, 1), take(made, 2), take(made, 3)) == ("b", "c", None)
+    made.end("b", {"state": "finished"})
+    assert take(made, 1) == "d"
+    made.submit("d")
+    made.stop()
+    made.end("c", {"state": "finished"})
+    assert take(made, 2) is None
+    assert made.follow("e", 0)[2] is not None, "what never began is planned"
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60),
     st.booleans(),
@@ -204,7 +247,7 @@ def test_no_job_is_lost_doubled_or_started_too_often(moves: list[tuple[str, int]
 
     def play(move: str, slot: int) -> None:
         if move == "take":
-            job = made.take(slot)
+            job = got(made, slot)
             at.pop(slot, None)
             if job is not None:
                 started[job["digest"]] += 1
