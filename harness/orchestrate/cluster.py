@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,6 @@ FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
 SLOT_THREADS, TUNE_THREAD = "slot-", "tune"
 """Names of the threads that live inside Ray: how those begin that keep slots (slots.py), and the one of tuning.py."""
-HEAD_DIED = "RayError: the head process was killed"
 OBJECT_STORE_BYTES = 100 * 2**20
 """Reports and jobs are small, so the smallest comfortable store does; Ray's default is 30 % of the memory."""
 
@@ -55,8 +55,8 @@ class Cluster:
     storage: str
     """Folder for Ray's own bookkeeping."""
     _folder: Path | None = field(default=None, repr=False)
-    _head: psutil.Process | None = field(default=None, repr=False)
-    """Ray's head process, where it is the study's own."""
+    _processes: Mapping[str, psutil.Process] = field(default_factory=dict, repr=False)
+    """Ray's own on this machine, where they are the study's."""
 
     @property
     def num_cpus(self) -> int:
@@ -69,14 +69,15 @@ class Cluster:
         return self.resources.get("GPU", 0.0)
 
     def check(self) -> None:
-        """Raise RayError if the head of the study's own cluster is dead; Ray itself ends this process a minute later.
+        """Raise RayError if the study's own cluster has lost its head or this machine's raylet.
 
-        Until then calls between actors go on, so nothing else would show it.
+        Calls between actors go on without a head, and a minute later Ray ends this process with words of its own.
         """
         from ray.exceptions import RayError
 
-        if self._head is not None and not _lives(self._head):
-            raise RayError(HEAD_DIED)
+        for name, process in self._processes.items():
+            if not _lives(process):
+                raise RayError(f"RayError: its {name} process was killed")
 
     def close(self) -> None:
         """Leave the cluster; the study's own dies with all its processes.
@@ -219,12 +220,13 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
         resources={name: float(total) for name, total in ray.cluster_resources().items()},
         storage=storage or str(folder / "runs"),
         _folder=folder,
-        _head=_head(),
+        _processes=_processes(),
     )
 
 
-def _head() -> psutil.Process | None:
-    return next((child for child in psutil.Process().children() if child.name() == "gcs_server"), None)
+def _processes() -> dict[str, psutil.Process]:
+    names = {"gcs_server": "head", "raylet": "raylet"}
+    return {names[child.name()]: child for child in psutil.Process().children() if child.name() in names}
 
 
 def _lives(process: psutil.Process) -> bool:

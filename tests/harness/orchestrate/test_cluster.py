@@ -38,14 +38,15 @@ def test_slots_are_what_jobs_cpus_and_gpus_allow() -> None:
         num_slots(cluster, 1, workers=2, cpus_per_worker=1, gpus_per_worker=1)
 
 
-def test_a_dead_head_is_noticed_at_once() -> None:
+@pytest.mark.parametrize("name", ["head", "raylet"])
+def test_a_dead_head_or_raylet_is_noticed_at_once(name: str) -> None:
     from ray.exceptions import RayError
 
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as head:
-        process = psutil.Process(head.pid)
-        cluster = Cluster(own=True, dashboard_url=None, resources={}, storage="/tmp", _head=process)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        processes = {name: psutil.Process(started.pid)}
+        cluster = Cluster(own=True, dashboard_url=None, resources={}, storage="/tmp", _processes=processes)
         cluster.check()
-        head.kill()
-        os.waitid(os.P_PID, head.pid, os.WEXITED | os.WNOWAIT)  # what nobody asked for its exit code is a zombie
-        with pytest.raises(RayError, match="the head process was killed"):
+        started.kill()
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # what nobody asked for its exit code is a zombie
+        with pytest.raises(RayError, match=f"its {name} process was killed"):
             cluster.check()
