@@ -1,6 +1,7 @@
 """The command line of a study: what can be given, and what each value looks like."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn
 
@@ -179,7 +180,28 @@ def study_parser(study: Study) -> Parser:
         "--json", action="store_true", help="machine-readable result on stdout, everything else on stderr"
     )
     where.add_argument("--quiet", action="store_true", help="no progress display")
+    where.add_argument(
+        "--price-per-hour",
+        type=price_per_hour,
+        metavar="X",
+        help="price of all machines for an hour, in any currency; the display shows what the study costs",
+    )
     return parser
+
+
+def price_per_hour(text: str) -> float:
+    """Read a price.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number above 0.
+    """
+    try:
+        price = float(text)
+    except ValueError:
+        price = math.nan
+    if not 0 < price < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a price above 0, such as 2.5")
+    return price
 
 
 def _count(text: str) -> int:

@@ -49,6 +49,8 @@ class Options:
     fresh: bool
     json: bool
     quiet: bool
+    price: float | None = None
+    """Of all machines for an hour."""
 
 
 def read_options(study: Study, argv: Sequence[str]) -> Options:
@@ -96,6 +98,7 @@ def read_options(study: Study, argv: Sequence[str]) -> Options:
         fresh=given.fresh,
         json=given.json,
         quiet=given.quiet,
+        price=given.price_per_hour,
     )
 
 

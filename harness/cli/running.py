@@ -208,6 +208,7 @@ class JobMaker:
             exclusive=options.exclusive,
             shared_folder=options.storage is None,
             inputs=self.inputs,
+            price=options.price,
         )
 
     def inputs(self) -> list[Path]:

@@ -23,7 +23,6 @@ class LiveFile:
         self._path = path
         self._display = display
         self._clock = clock
-        self._began_s = clock()
         self._written_s = -EVERY_S
 
     def __enter__(self) -> "LiveFile":
@@ -40,14 +39,13 @@ class LiveFile:
         now = self._clock()
         if now - self._written_s >= EVERY_S or event.kind in ("started", "ended"):
             self._written_s = now
-            self._write(now - self._began_s)
+            self._write()
 
-    def _write(self, seconds: float) -> None:
+    def _write(self) -> None:
         document: dict[str, Any] = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "written": time.time(),
-            "seconds": seconds,
             **self._display.snapshot(),
         }
         try:

@@ -60,6 +60,8 @@ class SweepOptions:
     """Whether every trial has a card of its own."""
     shared_folder: bool = True
     """Whether the study's folder must be the same on every machine; not if tables and checkpoints go to a store."""
+    price: float | None = None
+    """Of all machines for an hour, for the display."""
     inputs: Callable[[], Sequence[Path]] = tuple
     """Names files that every machine must have."""
 
@@ -256,7 +258,8 @@ class _Run:
             slots = self._num_slots(cluster, packing, jobs, total - done_before)
             if cluster.dashboard_url:
                 self._say(f"Ray dashboard: {cluster.dashboard_url}")
-            display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console)
+            display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console,
+                               price=options.price)  # fmt: skip
             live_file = LiveFile(self._log_dir.parents[1] / LIVE_FILE, display)
             for job in jobs:
                 self._curves.know(job)

@@ -14,6 +14,7 @@ import ray.train
 from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
 
+from harness.orchestrate import gpu_use
 from harness.orchestrate.cards import bound_memory, take_largest_card
 from harness.orchestrate.cluster import NAMESPACE
 from harness.orchestrate.failures import classify_exception
@@ -32,6 +33,7 @@ class RayReporter:
         self._board = board
         self._digest = digest
         self._sent: list[Any] = []
+        self._gpu = gpu_use.of_this_process()
         self._stopped = board.stopped.remote(digest) if rank == 0 else None
         self.stop_state = "interrupted"
         """The state of a trial that ended because it was asked to: `stopped_early` if a scheduler did."""
@@ -43,7 +45,8 @@ class RayReporter:
         if len(self._sent) >= REPORTS_IN_FLIGHT:
             # Waits only when the board is that far behind, so that reports cannot pile up without end.
             _, self._sent = ray.wait(self._sent, num_returns=len(self._sent) // 2, timeout=10)
-        self._sent.append(self._board.call.remote("report", self._digest, plain(metrics)))
+        shown = plain({**metrics, **self._gpu.since_last()})
+        self._sent.append(self._board.call.remote("report", self._digest, shown))
 
     def should_stop(self) -> bool:
         """Say whether the trial should save its state and end; with several workers only rank 0 knows."""

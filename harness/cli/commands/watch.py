@@ -3,8 +3,6 @@
 import argparse
 import contextlib
 import json
-import shutil
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from harness.cli.options import UserError
+from harness.cli.arguments import UserError, price_per_hour
 from harness.units import format_bytes, format_seconds
 
 STALE_S = 60.0
@@ -34,7 +31,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("study", nargs="?", metavar="STUDY", help="name below --results (default: the one that runs)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--price", type=float, metavar="X", help="price of the machines per hour, in any currency")
+    parser.add_argument(
+        "--price-per-hour",
+        "--price",
+        dest="price",
+        type=price_per_hour,
+        metavar="X",
+        help="price of all machines for an hour, in any currency; shows what the study has cost and will cost",
+    )
     parser.add_argument("--once", action="store_true", help="say it once and end")
     return parser
 
@@ -56,57 +60,33 @@ def run(given: argparse.Namespace) -> int:
 
 def render(state: Mapping[str, Any], price: float | None) -> RenderableType:
     """Return the study as text and a table of what runs."""
-    head = Text(summary(state, price), style="bold")
-    runs = state.get("running", [])
-    if not runs:
-        return head
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("trial", overflow="fold")
-    for name in ("epoch", "loss", "mAP %", "memory", "predicted", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for found in runs:
-        table.add_row(Text(found["trial"]), *_cells(found))
-    return Group(head, table)
+    from harness.orchestrate.screen import screen
+
+    if not state:
+        return Text("the study has ended", style="bold")
+    more = beside(state)
+    shown = screen(state, price)
+    return Group(shown, Text(", ".join(more), style="dim")) if more else shown
 
 
 def summary(state: Mapping[str, Any], price: float | None) -> str:
     """Return counts, time left and cost in one line."""
+    from harness.orchestrate import screen
+
     if not state:
         return "the study has ended"
-    parts = [f"{state['done']} of {state['total']} trials done", f"{len(state['running'])} running"]
-    parts += [f"{count} {name.replace('_', ' ')}" for name, count in state["states"].items() if name != "finished"]
-    left = state["left_s"]
-    if left is not None:
-        parts.append(f"about {format_seconds(left)} left")
-    if price is not None:
-        spent = price * state["seconds"] / 3600
-        rest = "" if left is None else f" of about {spent + price * left / 3600:.2f}"
-        parts.append(f"cost {spent:.2f}{rest}")
-    parts += gpu_use()
+    return ", ".join([screen.summary(state, price), *beside(state)])
+
+
+def beside(state: Mapping[str, Any]) -> list[str]:
+    """Return what the study does not write itself: the use of this machine's GPUs, and whether it fell silent."""
+    from harness.orchestrate import gpu_use
+
+    parts = [f"GPU {i} {busy:.0f} % {format_bytes(used)}" for i, (busy, used) in enumerate(gpu_use.query())]
     age = time.time() - state["written"]
     if age > STALE_S:
         parts.append(f"not heard of for {format_seconds(age)} (process {state['pid']} on {state['host']})")
-    return ", ".join(parts)
-
-
-def gpu_use() -> list[str]:
-    """Return how busy and how full this machine's GPUs are; empty where there are none."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    rows = [line.split(",") for line in answer.stdout.splitlines() if line.count(",") == 1]
-    return [f"GPU {i} {use.strip()} % {float(used) / 1024:.1f} GiB" for i, (use, used) in enumerate(rows)]
-
-
-def _cells(found: Mapping[str, Any]) -> list[str]:
-    epoch = "" if found["epoch"] is None else f"{found['epoch']}/{found['epochs']}"
-    loss = "" if found["loss"] is None else f"{found['loss']:.3f}"
-    score = "" if found["map_avg"] is None else f"{100 * found['map_avg']:.1f}"
-    memory = [
-        "" if found[name] is None else format_bytes(found[name]) for name in ("peak_bytes", "predicted_peak_bytes")
-    ]
-    return [epoch, loss, score, *memory, format_seconds(found["seconds"])]
+    return parts
 
 
 def _find(results: Path, study: str | None) -> Path:

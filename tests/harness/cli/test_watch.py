@@ -10,6 +10,7 @@ from rich.console import Console
 
 from harness.cli.commands import watch
 from harness.cli.options import Parser, UserError
+from harness.orchestrate import gpu_use
 from harness.orchestrate.jobs import Event, Job
 from harness.orchestrate.live import FILE, LiveFile
 from harness.orchestrate.progress import Progress
@@ -57,8 +58,8 @@ def shown(state: dict, price: float | None = None) -> str:
 
 def test_running_trials_are_shown_with_memory_against_prediction_and_time_left(study: Study) -> None:
     text = shown(study.state)
-    assert "1 of 4 trials done, 1 running, about 5 min 30 s left" in text
-    assert all(part in text for part in ("frames a", "1/4", "0.500", "310.0 MiB", "300.0 MiB", "30.0 s"))
+    assert "1 of 4 trials done, 1 running, 2 waiting, about 5 min 30 s left" in text
+    assert all(part in text for part in ("frames a", "1/4", "0.500", "310 MiB", "300 MiB", "30 s"))
 
 
 def test_the_cost_is_that_of_the_time_spent_and_left(study: Study) -> None:
@@ -96,3 +97,18 @@ def test_the_command_finds_the_one_study_that_runs(study: Study, tmp_path: Path,
     assert "1 of 4 trials done" in capsys.readouterr().out
     with pytest.raises(UserError, match="no study elsewhere is running"):
         watch.run(parser.parse_args(["watch", "elsewhere", "--results", str(tmp_path)]))
+
+
+@pytest.mark.parametrize("option", ["--price-per-hour", "--price"])
+def test_a_price_is_a_number_above_zero(option: str) -> None:
+    parser = Parser()
+    watch.add(parser.add_subparsers(parser_class=Parser))
+    assert parser.parse_args(["watch", option, "2.5"]).price == 2.5
+    for wrong in ("0", "-1", "nan", "cheap"):
+        with pytest.raises(UserError, match=f"{wrong} is not a price above 0"):
+            parser.parse_args(["watch", option, wrong])
+
+
+def test_the_use_of_this_machines_gpus_is_shown(study: Study, monkeypatch) -> None:
+    monkeypatch.setattr(gpu_use, "query", lambda: [(93.0, 40 * 2**30), (0.0, 2**29)])
+    assert "GPU 0 93 % 40.00 GiB, GPU 1 0 % 512.0 MiB" in shown(study.state)
