@@ -1,5 +1,6 @@
 """The Ray cluster of a study: one of its own on this machine, or one that is joined by its address."""
 
+import contextlib
 import logging
 import os
 import secrets
@@ -16,9 +17,13 @@ from typing import Self
 
 import psutil
 
+from harness.orchestrate.failures import one_line
+
 NAMESPACE = "tadscale"
 FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
+STARTS = 3
+"""How often a cluster is started that does not come up: Ray waits 30 s for its own parts, whatever the machine does."""
 SLOT_THREADS, TUNE_THREAD = "slot-", "tune"
 """Names of the threads that live inside Ray: how those begin that keep slots (slots.py), and the one of tuning.py."""
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -191,10 +196,29 @@ def _silence() -> None:
 
 
 def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
-    import ray
-
     _make_token_possible()
     _remove_leftovers()
+    failure: Exception | None = None
+    for _ in range(STARTS):
+        before = set(psutil.Process().children())
+        try:
+            return _start_once(num_cpus, num_gpus, storage)
+        except ValueError:
+            raise
+        except Exception as error:  # Ray raises a bare one where the machine was too slow for it
+            failure = error
+            # What came up so far would live as long as the study.
+            for child in set(psutil.Process().children()) - before:
+                with contextlib.suppress(psutil.Error):
+                    child.kill()
+    raise ConnectionError(
+        f"Ray did not start in {STARTS} tries ({one_line(str(failure))}); start the same command again to go on"
+    ) from failure
+
+
+def _start_once(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> Cluster:
+    import ray
+
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=_short_folder()))
     try:
         context = ray.init(
@@ -209,6 +233,7 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
             logging_level=logging.ERROR,
             _temp_dir=str(folder),
         )
+        resources = {name: float(total) for name, total in ray.cluster_resources().items()}
     except BaseException:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
@@ -217,7 +242,7 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
     return Cluster(
         own=True,
         dashboard_url=f"http://{url}" if url else None,
-        resources={name: float(total) for name, total in ray.cluster_resources().items()},
+        resources=resources,
         storage=storage or str(folder / "runs"),
         _folder=folder,
         _processes=_processes(),

@@ -1,10 +1,12 @@
 """Joining and sizing, as far as they need no running cluster."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -50,3 +52,24 @@ def test_a_dead_head_or_raylet_is_noticed_at_once(name: str) -> None:
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # what nobody asked for its exit code is a zombie
         with pytest.raises(RayError, match=f"its {name} process was killed"):
             cluster.check()
+
+
+def test_a_cluster_that_does_not_come_up_is_started_again_and_then_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def init(**options: object) -> None:
+        # As Ray does when its own 30 s have passed: parts of it run, and a bare exception says so.
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(ConnectionError, match=r"Ray did not start in 3 tries \(The current node timed out"):
+        connect()
+    assert [process.wait(timeout=30) for process in started] == [-signal.SIGKILL] * 3
+    assert not list(Path("/tmp").glob(f"tad-{os.getpid()}-*"))
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
