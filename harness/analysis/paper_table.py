@@ -14,7 +14,7 @@ from typing import Any
 from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.export import Cell, Column, Table
 from harness.analysis.names import short_names, value_name
-from harness.analysis.paper.law import law_table
+from harness.analysis.paper.law_table import law_table
 from harness.analysis.paper.lookup import tables_of
 from harness.analysis.paper.places import Places, places
 from harness.analysis.paper.rows import DATA, Measure, PaperTable, Published, is_at, value_at

@@ -6,8 +6,8 @@ from harness.analysis.fits.fitting import fit_curve
 from harness.analysis.fits.forms import FORM_NAMES
 from harness.analysis.fits.memory import LinearMemory, MemoryLaw, fit_linear_memory, fit_memory
 from harness.analysis.fits.refusal import Refused
+from harness.analysis.fits.several_sizes import fit_sizes, fit_surface
 from harness.analysis.fits.surface import Surface
-from harness.analysis.fits.two_variables import fit_surface
 
 __all__ = [
     "FORM_NAMES",
@@ -23,5 +23,6 @@ __all__ = [
     "fit_linear_memory",
     "fit_lines",
     "fit_memory",
+    "fit_sizes",
     "fit_surface",
 ]

@@ -6,11 +6,12 @@ Activations grow with tokens, weights with parameters, so the law is a sum and n
 minimised: a study's settings span decades, and 2 % of the smallest card matters as much as 2 % of the largest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.fits.nonnegative import left_out, solve
 from harness.analysis.fits.points import Numbers
 from harness.analysis.fits.refusal import Refused
 
@@ -98,14 +99,14 @@ def fit_memory(terms: Mapping[str, Numbers], peak_bytes: Numbers) -> MemoryLaw |
     design = np.column_stack([np.ones(len(peaks)), columns])
     if np.linalg.matrix_rank(design / design.max(axis=0)) < design.shape[1]:
         return Refused(reason=f"no memory law: {', '.join(terms)} do not vary apart from each other and from a base")
-    base, *prices = _solve(design, peaks)
+    base, *prices = solve(design, peaks)
     deviations = (design @ np.array([base, *prices]) - peaks) / peaks
     return MemoryLaw(
         base_bytes=base,
         prices=dict(zip(terms, prices, strict=True)),
         num_points=len(peaks),
         max_relative_error=float(np.abs(deviations).max()),
-        left_out_error=_left_out(design, peaks, settings),
+        left_out_error=left_out(design, peaks, settings),
     )
 
 
@@ -141,28 +142,6 @@ def _checked(terms: Mapping[str, Numbers], peak_bytes: Numbers) -> tuple[np.ndar
     if not (peaks > 0).all():
         raise ValueError("peak_bytes is 0 somewhere, expected more")
     return columns, peaks
-
-
-def _solve(design: np.ndarray, peaks: np.ndarray) -> list[float]:
-    """Return base and prices; columns of one size, so that the solver's tolerance means the same for all."""
-    from scipy.optimize import nnls
-
-    sizes = design.max(axis=0)
-    sizes[sizes == 0] = 1.0
-    solution, _ = nnls(design / sizes / peaks[:, None], np.ones(len(peaks)))
-    return (solution / sizes).tolist()
-
-
-def _left_out(design: np.ndarray, peaks: np.ndarray, settings: Sequence[np.ndarray] | np.ndarray) -> float | None:
-    """Return the largest relative error of settings foretold from all others."""
-    if len(settings) <= design.shape[1] + 1:
-        return None
-    worst = 0.0
-    for setting in settings:
-        out = (design[:, 1:] == setting).all(axis=1)
-        foretold = design[out] @ np.array(_solve(design[~out], peaks[~out]))
-        worst = max(worst, float(np.abs(foretold / peaks[out] - 1).max()))
-    return worst
 
 
 def _percent(share: float) -> str:

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.analysis.fits import Refused, Surface
 from harness.analysis.paper import paper_rows, tables_of
 from harness.analysis.paper.claims import CLAIMS, check, claims_table, verdict
-from harness.analysis.paper.law import fit_law, law_table
 
 FRAMES, SIDE = "data.window.frames", "data.window.resolution"
 
@@ -85,44 +83,3 @@ def test_sizes_of_backbones_go_by_parameters_and_not_by_other_families():
     assert found.arm_a["model.backbone.name"] == "videomae-m-tiny"
     assert found.arm_b["model.backbone.name"] == "videomae-xs-tiny"
     assert found.mean == pytest.approx(0.2)
-
-
-def law(pixels, parameters):
-    return 0.2 + 30 * pixels**-0.4 + 8 * parameters**-0.3
-
-
-def law_rows(noise=0.002):
-    rng = np.random.default_rng(1)
-    return [
-        {
-            "seed": seed,
-            "state": "finished",
-            "map_avg": 1 - law(frames * side**2, parameters) * np.exp(rng.normal(0, noise)),
-            "params_total": parameters,
-            FRAMES: frames,
-            SIDE: side,
-        }
-        for parameters in (1e5, 4e5, 1.6e6)
-        for frames in (32, 64, 128, 256)
-        for side in (32, 48)
-        for seed in range(3)
-    ]
-
-
-def test_a_known_law_is_found_and_its_split_is_the_best_of_all_splits():
-    found = fit_law(law_rows())
-    assert isinstance(found, Surface)
-    table = law_table(law_rows())
-    for budget, pixels, parameters, _ in ([cell.value for cell in row] for row in table.rows):
-        assert pixels * parameters == pytest.approx(budget)
-        shares = np.geomspace(0.05, 20, 201)
-        errors = found.predict(pixels * shares, parameters / shares, far=True)
-        assert errors.argmin() == 100
-    assert "error follows y = E + A / x1^alpha" in table.note
-
-
-def test_too_few_trials_are_refused_in_the_note():
-    table = law_table(law_rows()[:6])
-    assert table.rows == ()
-    assert table.note.startswith("no surface:")
-    assert isinstance(fit_law([]), Refused)
