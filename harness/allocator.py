@@ -6,6 +6,7 @@ here (two cores, virtual machine): a training step of the tiny detector takes ab
 
 import ctypes
 import sys
+from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's mallopt(3)."""
@@ -21,3 +22,10 @@ def keep_freed_memory() -> bool:
         return all(libc.mallopt(name, value) for name, value in settings)
     except (OSError, AttributeError):
         return False
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what is freed but kept; where nobody keeps it, nothing is done."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -24,6 +24,12 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno is None:
+            raise
+        # A full disk is noticed by whoever writes, and he knows no name, or the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness.allocator import keep_freed_memory
 from harness.config import TrialConfig, digest, flatten, unflatten
 from harness.study import State
-from harness.tables.storage import Location
+from harness.tables.storage import Location, TableUnwritable
 from harness.tables.write import write_curves, write_row
 from models.config import EngineConfig
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "ray", "decord", "timm", "pyarrow", "numpy", "tadscale")
 """Whose versions every row records."""
+UNWRITTEN = "unwritten"
+"""Under this name the outcome of a trial holds its row and curve, where they could not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,7 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
 
     if job.device == "cpu":
         keep_freed_memory()
+    _forget_host_peak()
     started, clock = datetime.now(UTC), time.perf_counter()
     copies = Copies(job.tables, job.work)
     places = Places(
@@ -205,16 +208,29 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         **(_results(outcome) if outcome else _so_far(state, ended.curve)),
     }
     if reporter.rank == 0:
-        # The row comes last: whoever finds it needs nothing more of this attempt, even if its worker died right then.
-        if state == "stopped_early" and ended.curve:
-            write_curves(job.rows, job.digest, job.attempt, ended.curve, study=job.study)
-        if outcome:
-            write_curves(job.rows, job.digest, job.attempt, outcome.curve, study=job.study)
-        write_row(job.rows, {**row, **flatten(job.config)})
+        whole = {**row, **flatten(job.config)}
+        curve = outcome.curve if outcome else ended.curve if state == "stopped_early" else ()
+        try:
+            write_record(job, whole, curve)
+        except TableUnwritable:
+            # The result travels to the driver, which tries again; the checkpoint stays for the next start.
+            return {**summary(row), UNWRITTEN: {"row": whole, "curve": list(curve)}}
         if outcome:
             _keep_only_results(job.work)
             copies.keep_only_results()
     return summary(row)
+
+
+def write_record(job: TrialJob, row: Mapping[str, Any], curve: Sequence[Mapping[str, float | int]]) -> None:
+    """Write an attempt's curve and row.
+
+    Raises:
+        TableUnwritable: the folder is read-only, the disk is full...; no file is there in part.
+    """
+    # The row comes last: whoever finds it needs nothing more of this attempt, even if its worker died right then.
+    if curve:
+        write_curves(job.rows, job.digest, job.attempt, curve, study=job.study)
+    write_row(job.rows, row)
 
 
 @dataclass(frozen=True)
@@ -252,9 +268,17 @@ def _attempt(job: TrialJob, places: "Places", reporter: "Reporter") -> _Ended:
     except Exception as failure:
         if reporter.world_size > 1:
             raise  # the other ranks wait in a collective; only ending the whole group frees them
-        trace = job.work / f"traceback-{job.attempt}.txt"
+        return _Ended(meter, None, "failed", f"{one_line(failure)}{_keep_traceback(job)}")
+
+
+def _keep_traceback(job: TrialJob) -> str:
+    """Write the traceback of the exception that is handled; say where, if the disk took it."""
+    trace = job.work / f"traceback-{job.attempt}.txt"
+    try:
         trace.write_text(traceback.format_exc())
-        return _Ended(meter, None, "failed", f"{one_line(failure)} (traceback: {trace})")
+    except OSError:
+        return ""
+    return f" (traceback: {trace})"
 
 
 def _engine(job: TrialJob) -> EngineConfig:
@@ -276,9 +300,14 @@ def _engine_as_json(engine: EngineConfig | None) -> str | None:
 
 def ended_without_row(job: TrialJob, state: State, error: str) -> dict[str, Any]:
     """Write the row of a trial whose process could not (killed, too large); return its core columns."""
-    row = _identity(job, state, error, datetime.now(UTC))
-    write_row(job.rows, {**row, **flatten(job.config)})
+    row = row_without_result(job, state, error)
+    write_row(job.rows, row)
     return summary(row)
+
+
+def row_without_result(job: TrialJob, state: State, error: str) -> dict[str, Any]:
+    """Return the whole row of a trial that has no result."""
+    return {**_identity(job, state, error, datetime.now(UTC)), **flatten(job.config)}
 
 
 def summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -367,8 +396,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _forget_host_peak() -> None:
+    """Begin to count the highest resident size anew, so that earlier trials of a warm slot have no part in it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # not Linux, or not allowed: then they have
+
+
 def _host_peak_bytes() -> int:
-    """Return the process's highest resident size; it includes libraries, and earlier trials of a warm slot."""
+    """Return the process's highest resident size during the trial, libraries included."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

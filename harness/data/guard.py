@@ -7,6 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+GIVEN_UP = "given up: "
+"""How the names of threads begin that were left behind."""
+
 
 class NoSignOfLife(Exception):
     """The work was given up; its thread is left behind."""
@@ -43,10 +46,18 @@ def guarded(work: Callable[[], T], timeout_s: float, last_sign_s: Callable[[], f
     def left_s() -> float:
         return max(began_s, last_sign_s()) + timeout_s - time.monotonic()
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
     while not finished.wait(max(left_s(), 0.001)):
         if left_s() <= 0:
+            thread.name = f"{GIVEN_UP}{name}"
             raise NoSignOfLife
     if failure:
         raise failure[0]
     return result[0]
+
+
+def given_up() -> list[str]:
+    """Return the names of the threads that were left behind and still hang."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name.removeprefix(GIVEN_UP) for name in names if name.startswith(GIVEN_UP)]

@@ -25,9 +25,6 @@ from harness.data.loader_batch import Batch, Loaded, collate
 BATCH_TIMEOUT_S = 600.0
 """Longest wait for a batch without any sign of life from those who load it."""
 
-WAITING_THREAD = "batch-loader"
-"""Name of the threads that wait for a batch; one that is left behind hangs."""
-
 KILL_WAIT_S = 5.0
 
 RESTING = -1.0
@@ -128,7 +125,7 @@ class WindowLoader:
         # end a trial whose first video takes long to get into the cache.
         try:
             return guarded(
-                lambda: next(loading, None), self._timeout_s, self._source.pulse.last_sign_s, name=WAITING_THREAD
+                lambda: next(loading, None), self._timeout_s, self._source.pulse.last_sign_s, name="batch-loader"
             )
         except NoSignOfLife:
             _end_processes(loading)

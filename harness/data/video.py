@@ -28,9 +28,6 @@ __all__ = ["READ_TIMEOUT_S", "UnreadableVideo", "VideoInfo", "probe_here", "read
 READ_TIMEOUT_S = 60.0
 """Longest silence of the decoder: a far seek into a long file with one key frame, on a busy machine."""
 
-READER_THREAD = "video-reader"
-"""Name of the threads that decode; one that is left behind hangs."""
-
 PROBE_FIRST_FRAMES = 32
 PROBE_RUNS = 8
 PROBE_RUN_FRAMES = 4
@@ -184,6 +181,6 @@ def _guarded(work: Callable[[Callable[[], None]], None], timeout_s: float) -> No
         beat[0] = time.monotonic()
 
     try:
-        guarded(lambda: work(alive), timeout_s, lambda: beat[0], name=READER_THREAD)
+        guarded(lambda: work(alive), timeout_s, lambda: beat[0], name="video-reader")
     except NoSignOfLife:
         raise UnreadableVideo(f"the decoder gave no frames for {timeout_s:g} s", passing=True) from None

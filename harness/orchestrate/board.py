@@ -64,6 +64,7 @@ class Board:
         self._at_least = 0
         """Jobs that are to run or wait, whether or not Tune has come to them."""
         self._up: dict[int, str] = {}
+        self._renewals: set[int] = set()
         self._events: list[dict[str, Any]] = []
         self._latest: dict[str, dict[str, Any]] = {}
         self.closed = False
@@ -181,6 +182,18 @@ class Board:
         if not self.sticky:
             self._free(entry)
             self._pending.add(digest)
+
+    def renew(self, slot: int, left: str) -> None:
+        """Note that the slot's worker ends because its last trial left something behind."""
+        self._renewals.add(slot)
+        self._up.pop(slot, None)
+        self._say("renewed", None, values={"slot": slot}, reason=f"its last trial left {left} behind")
+
+    def takes_renewal(self, slot: int) -> bool:
+        """Whether the slot is to start another worker; asked once per worker that ended."""
+        wanted = slot in self._renewals and not self.closed
+        self._renewals.discard(slot)
+        return wanted
 
     def slot_down(self, slot: int, text: str) -> int:
         """Take the slot's job back for others to run; return how many jobs have ended so far."""

@@ -9,7 +9,7 @@ from harness.study import State
 
 Metrics = dict[str, float | int | str | None]
 
-EventKind = Literal["slots", "added", "started", "report", "retried", "ended", "stopping"]
+EventKind = Literal["slots", "added", "started", "report", "retried", "renewed", "ended", "stopping"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ class Event:
 
     kind: EventKind
     """`slots`: a slot came up or went away; `added`: a search drew a job; `retried`: a worker died and its trial starts
-    again from its checkpoint; `stopping`: Ctrl-C was heard, running trials save their state."""
+    again from its checkpoint; `renewed`: a slot starts another worker, its last trial left memory behind; `stopping`:
+    Ctrl-C was heard, running trials save their state."""
     digest: str | None = None
     values: Metrics = field(default_factory=dict)
     """`started`: slot, hand_out; `report`: what the trial reported; `slots`: up, wanted; `ended`: the last
@@ -40,7 +41,7 @@ class Event:
     state: str | None = None
     """How the trial ended."""
     reason: str | None = None
-    """One line for `retried`, `slots` and a trial that did not finish."""
+    """One line for `retried`, `renewed`, `slots` and a trial that did not finish."""
     log: str | None = None
     """File that holds the traceback of a trial that failed."""
     job: Job | None = None

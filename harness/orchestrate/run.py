@@ -24,13 +24,14 @@ from harness.orchestrate.packing import Packing
 from harness.orchestrate.points import Consider, PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_reach
+from harness.orchestrate.rows import Rows
 from harness.orchestrate.sources import JobSource
 from harness.orchestrate.stopping import Judging
 from harness.orchestrate.sweep import run_sweep
 from harness.orchestrate.tensorboard import FOLDER as TENSORBOARD
 from harness.orchestrate.tensorboard import TensorBoard
 from harness.study import SchedulerMetric, SchedulerName, Trial
-from harness.trial import TrialJob, ended_without_row
+from harness.trial import TrialJob
 from harness.units import format_bytes
 
 EXECUTE = "harness.trial.execute"
@@ -199,7 +200,7 @@ class _Run:
         self._console = console
         self._quiet = quiet
         self._log_dir = log_dir
-        self._on_row = on_row
+        self._rows = Rows(self._say, on_row)
         self._curves = TensorBoard(
             log_dir.parents[1] / TENSORBOARD, lambda digest: describe(self._trials[digest].config), self._say
         )
@@ -265,7 +266,7 @@ class _Run:
                 self._curves.know(job)
             with display, live_file as live:
                 interrupts.check()
-                return run_sweep(
+                outcomes = run_sweep(
                     cluster,
                     jobs,
                     execute=EXECUTE,
@@ -282,6 +283,8 @@ class _Run:
                     log_dir=self._log_dir,
                     interrupts=interrupts,
                 )
+        self._rows.settle()
+        return outcomes
 
     def _packing(self, *, own: bool) -> Packing | None:
         """Return the account of what the cluster has; warm trials on cards have whole ones and need none."""
@@ -322,22 +325,14 @@ class _Run:
         if need.ranks > 1:
             reason = f"each of its {need.ranks} workers needs {what}, and the cluster has no room for all of them"
         self._say(f"{job.name}: too large, {reason}")
-        row = ended_without_row(self._trials[job.digest], "too_large", reason)
-        self._on_row(row)
-        return row
+        return self._rows.write(self._trials[job.digest], "too_large", reason)
 
     def _hear(self, event: Event, live: LiveFile) -> None:
         live.handle(event)
         self._curves.handle(event)
 
     def _ended(self, outcome: Outcome) -> None:
-        row = outcome.result
-        # A trial whose process was killed could not write its own row.
-        if row is None and outcome.seconds > 0:
-            where = f" (log: {outcome.log})" if outcome.log else ""
-            row = ended_without_row(self._trials[outcome.digest], outcome.state, f"{outcome.error}{where}")
-        if row is not None:
-            self._on_row(row)
+        self._rows.ended(self._trials[outcome.digest], outcome)
 
     def _acknowledge(self) -> None:
         # Written past the console, which may be in the middle of a line of its own.

@@ -83,7 +83,7 @@ class Slot:
                     if self._closing.is_set():
                         return
                     self._fit(spots)
-                    if self._config.kind == "warm":
+                    if self._config.kind == "warm" and not ray.get(board.call.remote("takes_renewal", self.index)):
                         return
                 except Exception as error:
                     if self._closing.is_set():

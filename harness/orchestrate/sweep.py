@@ -291,6 +291,9 @@ class _Sweep:
         if text is None or self._log_dir is None:
             return None
         path = self._log_dir / f"{digest}.log"
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        try:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        except OSError:
+            return None  # the disk is full: the reason is in the row, and the study goes on
         return str(path)

@@ -19,6 +19,7 @@ from harness.orchestrate.cards import bound_memory, take_largest_card
 from harness.orchestrate.cluster import NAMESPACE
 from harness.orchestrate.failures import classify_exception
 from harness.orchestrate.jobs import Metrics
+from harness.orchestrate.leftovers import Leftovers
 
 REPORTS_IN_FLIGHT = 64
 
@@ -71,6 +72,7 @@ def serve(config: Mapping[str, Any]) -> None:
 
     An exception of the trial function ends that trial as `failed` (or `out_of_memory`) and the worker goes on.
     With several workers the others may wait in a collective that never comes, so the group is started again.
+    A trial that leaves memory behind is the worker's last: the board is told, and the slot starts another.
     """
     board = ray.get_actor(config["board"], namespace=NAMESPACE)
     context = ray.train.get_context()
@@ -79,6 +81,7 @@ def serve(config: Mapping[str, Any]) -> None:
     _use_threads(config["cpus_per_worker"])
     take_largest_card()
     incarnation, nodes = uuid.uuid4().hex, _nodes(world_size)
+    leftovers = Leftovers()
     while True:
         job: Any = ray.get(board.take.remote(config["slot"], incarnation, nodes)) if rank == 0 else None
         if world_size > 1:
@@ -92,6 +95,11 @@ def serve(config: Mapping[str, Any]) -> None:
         if outcome["traceback"] and world_size > 1:
             raise RuntimeError(f"trial {job['digest']} failed on rank {rank}: {outcome['error']}")
         if config["once"]:
+            return
+        left = _agreed(leftovers.of_last_trial(), world_size)
+        if left is not None:
+            if rank == 0:
+                ray.get(board.call.remote("renew", config["slot"], left))
             return
 
 
@@ -112,6 +120,15 @@ def _run(execute: Callable[..., Mapping[str, Any]], job: dict[str, Any], reporte
         return {"state": state, "error": reason, "result": None, "traceback": text}
     state, reason = str(result.get("state", "finished")), result.get("error")
     return {"state": state, "error": reason, "result": result, "traceback": None}
+
+
+def _agreed(left: str | None, world_size: int) -> str | None:
+    """Return what any rank has left behind; all of them leave together, or the others would wait for it."""
+    if world_size == 1:
+        return left
+    from harness.training.distributed import gather
+
+    return next((found for found in gather(left) if found is not None), None)
 
 
 def _nodes(world_size: int) -> list[str]:

@@ -60,8 +60,20 @@ def save_checkpoint(path: Path, trainee: Trainee, position: Position, *, digest:
 
 def write_atomically(path: Path, state: dict[str, object]) -> None:
     """Save under a temporary name, flush to disk, rename: a reader sees the old file or the new one."""
-    with whole_file(path) as temporary:
-        torch.save(state, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # When writing fails, torch complains of the archive that is left; why it failed is behind that.
+            raise _reason(error) from error
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Return the error of the disk that led to this one, or itself."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return cause or error
 
 
 def load_checkpoint(path: Path, trainee: Trainee, *, digest: str) -> Position:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from harness.atomic import whole_file
 from harness.config import TrialConfig, digest
 from harness.data.cache import FrameCache
 from harness.data.index import load_index
@@ -269,6 +270,5 @@ def _read_curve(path: Path, epochs: int) -> list[dict[str, float | int]]:
 def _write_curve(path: Path, curve: list[dict[str, float | int]], reporter: Reporter) -> None:
     if reporter.rank:
         return
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in curve))
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in curve))

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from harness.atomic import whole_file
 from harness.config import TrialConfig, flatten, unflatten, with_values
+from harness.training.checkpoint import write_atomically
 from models.checkpoints import load_detector
 from models.checkpoints.reading import read_file
 from models.config import OfflineConfig
@@ -63,8 +63,7 @@ def save_detector(
         "ema": {name: value.detach().cpu().clone() for name, value in trainable_state(detector).items()},
         "frozen": {"digest": weights_digest(weights), "path": str(weights.resolve())} if frozen and weights else None,
     }
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    write_atomically(path, content)
 
 
 def is_saved(content: object) -> bool:

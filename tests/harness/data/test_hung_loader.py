@@ -16,10 +16,10 @@ from harness.config import DataConfig
 from harness.data import cache as cache_module
 from harness.data import loader_windows
 from harness.data.cache import FrameCache
+from harness.data.guard import GIVEN_UP
 from harness.data.index import Dataset, prepare_dataset
 from harness.data.loader import HungLoader, test_loader, train_loader
-from harness.data.loader_wait import WAITING_THREAD, Pulse
-from harness.data.video import READER_THREAD
+from harness.data.loader_wait import Pulse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +35,7 @@ def nobody_left() -> Iterator[None]:
     """Wait for threads that were given up: a decoder that is open while another test forks would abort the child."""
     yield
     for thread in threading.enumerate():
-        if thread.name in (WAITING_THREAD, READER_THREAD):
+        if thread.name.startswith(GIVEN_UP):
             thread.join(60)
 
 

@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+LEFT_BEHIND: list[Any] = []
+"""What earlier trials of this process have leaked."""
+
 
 def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
     """Count epochs in a file, as a checkpoint would; die, fail or dawdle as the job says."""
@@ -15,6 +18,10 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
     for epoch in range(done, job.get("epochs", 2)):
         if job.get("fails"):
             raise ValueError("no such luck")
+        if job.get("full"):
+            import torch
+
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         if epoch == 1 and job["hand_out"] <= job.get("deaths", 0):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(job.get("sleep_s", 0.02))
@@ -23,7 +30,19 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
         reporter.report(
             {"epoch": epoch + 1, "epochs": job.get("epochs", 2), "loss": job.get("loss", 1.0) / (epoch + 1), **scored}
         )
-        if reporter.should_stop():
+        if _anyone(reporter, reporter.should_stop()):
             return {"state": reporter.stop_state}
+    if reporter.rank == job.get("leaking_rank", 0):
+        LEFT_BEHIND.append(b"x" * (job.get("leaks_mib", 0) << 20))
     return {"state": "finished", "map_avg": 0.25, "resumed_at": resumed_at, "pid": os.getpid(),
-            "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0)}  # fmt: skip
+            "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0),
+            "left_behind": sum(map(len, LEFT_BEHIND))}  # fmt: skip
+
+
+def _anyone(reporter: Any, flag: bool) -> bool:
+    """Agree with the other ranks, as the training loop does."""
+    if reporter.world_size == 1:
+        return flag
+    from harness.training.distributed import any_rank
+
+    return any_rank(flag)
