@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.data.datasets import DATASETS, dataset_of
-from harness.study import OBJECTIVES, Study
+from harness.study import OBJECTIVES, Fidelity, Study
 from harness.units import GIB, format_bytes, parse_bytes
 
 DEFAULT_CACHE_BYTES = 16 * GIB
@@ -159,6 +159,20 @@ def study_parser(study: Study) -> Parser:
         help="score the test subset after every N-th epoch with the averaged weights: mAP in the curves, no change in "
         "any result (default: 1 for a scheduler that compares mAP, else only at the end)",
     )
+    search.add_argument(
+        "--fidelity",
+        type=_fidelity,
+        metavar="PATH=V,V[,V...]",
+        help="successive halving over rising values of a setting: every point is run at the first, the best at the "
+        "next, and so on, e.g. data.window.frames=64,128 or training.epochs=3,12 (the cosine and the warm-up keep "
+        "their share of the epochs); a grid runs its first seed only",
+    )
+    search.add_argument(
+        "--eta",
+        type=_count,
+        metavar="N",
+        help="of N points, one climbs from a value of --fidelity to the next (default: 3)",
+    )
     where = parser.add_argument_group("what comes out")
     where.add_argument(
         "--results",
@@ -215,6 +229,27 @@ def _objectives(text: str) -> tuple[str, ...]:
     if not set(names) <= set(OBJECTIVES) or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text} is not {' or '.join(OBJECTIVES)}, nor both with a comma")
     return names
+
+
+def _fidelity(text: str) -> Fidelity:
+    path, sign, values = text.partition("=")
+    try:
+        if not (path and sign):
+            raise ValueError(f"{text} is not PATH=V,V[,V...]")
+        return Fidelity(path=path, values=tuple(map(_number, values.split(","))))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text} is not a number") from None
 
 
 def _dataset(text: str) -> str:

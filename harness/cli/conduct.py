@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.cli.changes import changes_since_last
 from harness.cli.fresh import set_aside
+from harness.cli.halving import in_words, run_halving
 from harness.cli.lease import one_machine
 from harness.cli.lock import one_driver
 from harness.cli.options import Options, below
@@ -30,6 +31,8 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
         plan = drawn(plan) if options.status else plan
         predicted = predict(plan, plan.trials, terminal) if options.dry_run else {}
         show_plan(plan, predicted, terminal, status=options.status)
+        if options.search.fidelity is not None and not options.json:
+            terminal.say(in_words(plan))
         return DONE_CODE
 
     began = time.monotonic()
@@ -51,6 +54,7 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
         for line in changes_since_last(plan) if options.search.method == "grid" else ():
             terminal.note(line)
         how = run_grid if options.search.method == "grid" else run_search
+        how = how if options.search.fidelity is None else run_halving
         ran = how(plan, provenance(argv), terminal)
         show_summary(ran.plan, ran.rows, terminal, seconds=time.monotonic() - began)
         _compact(plan.tables, terminal)

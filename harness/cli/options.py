@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from harness.cli.arguments import DEFAULT_BATCH_TIMEOUT_S, DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
 from harness.config import NAMED, parse_value
-from harness.study import Grid, Search, Study
+from harness.study import Fidelity, Grid, Search, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,20 @@ def _search(search: Search, given: argparse.Namespace) -> Search:
         changes |= {} if value is None else {name: value}
     if (given.search or search.method) != "grid" and (given.seeds or 1) > 1:
         raise UserError(f"--seeds is {given.seeds}, but a search runs each point once; expected --search grid")
-    return replace(search, **changes)
+    return replace(search, **changes, fidelity=_fidelity(search, given))
+
+
+def _fidelity(search: Search, given: argparse.Namespace) -> Fidelity | None:
+    fidelity: Fidelity | None = given.fidelity or search.fidelity
+    if fidelity is None:
+        if given.eta is not None:
+            raise UserError(f"--eta is {given.eta}, but there is no ladder; expected --fidelity PATH=V,V[,V...]")
+        return None
+    if (given.seeds or 1) > 1:
+        raise UserError(f"--seeds is {given.seeds}, but --fidelity runs each point once per value; expected one seed")
+    if fidelity.path in {path for path, _ in map(split_setting, given.set)}:
+        raise UserError(f"{fidelity.path} is given with --fidelity and with --set, expected one of them")
+    return fidelity if given.eta is None else replace(fidelity, eta=given.eta)
 
 
 def _own_dataset(study: Study, preset: str | None) -> str:

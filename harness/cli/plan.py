@@ -19,6 +19,7 @@ from harness.cli.terminal import Terminal
 from harness.config import TrialConfig, with_values
 from harness.data.datasets import DATASETS
 from harness.memory.devices import Device, find_device
+from harness.orchestrate.fidelity import ladder
 from harness.study import DONE, Grid, Study, Trial
 from harness.tables.query import latest, load
 from harness.tables.storage import place_of
@@ -115,6 +116,8 @@ def _overridden(grid: Grid, options: Options, own: str) -> Grid:
     """Apply `--set` and `--seeds`; values that do not fit together fail here, before any data is made."""
     try:
         grid = override_grid(grid, options.overrides, options.seeds)
+        if options.search.fidelity is not None:
+            grid = ladder(grid, options.search.fidelity)
         grid.trials()
     except ValueError as error:
         if "synthetic" in (own, options.on) or own == options.on:

@@ -33,12 +33,13 @@ def ladder(grid: Grid, fidelity: Fidelity) -> Grid:
         raise ValueError(f"the fidelity is {path}, which is no amount; expected one such as data.window.frames")
     for axis in grid.axes:
         if path != axis and path in axis_paths(axis):
-            raise ValueError(f"{path} changes together with {', '.join(axis)} here and cannot be the fidelity")
-    others = {axis: values for axis, values in grid.axes.items() if axis != path}
-    varied = {name for axis in others for name in axis_paths(axis)}
+            others = ", ".join(other for other in axis_paths(axis) if other != path)
+            raise ValueError(f"{path} changes together with {others} here and cannot be the fidelity")
+    kept = {axis: values for axis, values in grid.axes.items() if axis != path}
+    varied = {name for axis in kept for name in axis_paths(axis)}
     followers = [name for name in FOLLOWERS.get(path, ()) if name not in varied]
     axis, values = _axis(grid, fidelity, followers)
-    return replace(grid, axes={**others, axis: values}, seeds=grid.seeds[:1])
+    return replace(grid, axes={**kept, axis: values}, seeds=grid.seeds[:1])
 
 
 def rungs(whole: Grid) -> tuple[Grid, ...]:

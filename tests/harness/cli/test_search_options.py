@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.cli.options import UserError, read_options
-from harness.study import Range, Search
+from harness.study import Fidelity, Range, Search
 from studies.scale_frames import STUDY
 
 LR = Search(method="optuna", samples=9, ranges={"training.adapter_lr": Range(low=5e-5, high=5e-4)})
@@ -58,4 +58,34 @@ def test_a_scheduler_compares_map_and_has_it_measured_unless_told_otherwise(
 )
 def test_an_option_that_would_be_ignored_or_makes_no_sense_is_refused(argv: list[str], names: str) -> None:
     with pytest.raises(UserError, match=names):
+        search(*argv)
+
+
+def test_a_ladder_is_read_and_kept_with_the_search() -> None:
+    assert search("--fidelity", "data.window.frames=64,128").fidelity == Fidelity(
+        path="data.window.frames", values=(64, 128)
+    )
+    found = search("--search", "optuna", "--fidelity", "training.epochs=3,12", "--eta", "4")
+    assert (found.method, found.fidelity) == ("optuna", Fidelity(path="training.epochs", values=(3, 12), eta=4))
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["--fidelity", "data.window.frames"], "is not PATH=V,V"),
+        (["--fidelity", "data.window.frames=64"], "expected at least two rising values"),
+        (["--fidelity", "data.window.frames=64,lots"], "lots is not a number"),
+        (["--fidelity", "training.epochs=3,12", "--eta", "1"], "eta is 1, expected at least 2"),
+        (["--eta", "2"], "--eta is 2, but there is no ladder"),
+        (["--fidelity", "training.epochs=3,12", "--seeds", "2"], "--fidelity runs each point once"),
+        (["--fidelity", "training.epochs=3,12", "--set", "training.epochs=4"], "with --fidelity and with --set"),
+        (["--fidelity", "training.epochs=3,12", "--scheduler", "asha"], "which both end trials that lag behind"),
+        (
+            ["--search", "optuna", "--fidelity", "training.epochs=3,12", "--objective", "map_avg,peak_bytes"],
+            "points climb by mAP alone",
+        ),
+    ],
+)
+def test_a_ladder_that_makes_no_sense_is_refused(argv: list[str], names: str) -> None:
+    with pytest.raises(ValueError, match=names):
         search(*argv)

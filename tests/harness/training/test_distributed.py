@@ -97,7 +97,7 @@ def run_pair(script: str, *arguments: str) -> list[str]:
         )
         for rank in (0, 1)
     ]
-    outputs = [process.communicate(timeout=120) for process in pair]
+    outputs = [process.communicate(timeout=600) for process in pair]
     for process, (_, errors) in zip(pair, outputs, strict=True):
         assert process.returncode == 0, errors[-2000:]
     return [output.strip().splitlines()[-1] for output, _ in outputs]
