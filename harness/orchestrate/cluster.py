@@ -22,7 +22,7 @@ from harness.orchestrate.failures import one_line
 NAMESPACE = "tadscale"
 FOLDER = "tad-"
 PROBE_TIMEOUT_S = 5.0
-STARTS = 3
+START_ATTEMPTS = 3
 """How often a cluster is started that does not come up: Ray waits 30 s for its own parts, whatever the machine does."""
 SLOT_THREADS, TUNE_THREAD = "slot-", "tune"
 """Names of the threads that live inside Ray: how those begin that keep slots (slots.py), and the one of tuning.py."""
@@ -199,7 +199,7 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
     _make_token_possible()
     _remove_leftovers()
     failure: Exception | None = None
-    for _ in range(STARTS):
+    for _ in range(START_ATTEMPTS):
         before = set(psutil.Process().children())
         try:
             return _start_once(num_cpus, num_gpus, storage)
@@ -212,7 +212,7 @@ def _start(num_cpus: int | None, num_gpus: int | None, storage: str | None) -> C
                 with contextlib.suppress(psutil.Error):
                     child.kill()
     raise ConnectionError(
-        f"Ray did not start in {STARTS} tries ({one_line(str(failure))}); start the same command again to go on"
+        f"Ray did not start on this machine: {one_line(str(failure))}; start the same command again to go on"
     ) from failure
 
 
