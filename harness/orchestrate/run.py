@@ -258,7 +258,8 @@ class _Run:
                 self._packed, jobs = packing, self._placeable(packing, jobs)
             slots = self._num_slots(cluster, packing, jobs, total - done_before)
             if cluster.dashboard_url:
-                self._say(f"Ray dashboard: {cluster.dashboard_url}")
+                asks = " (for its token: ray get-auth-token)" if os.environ.get("RAY_AUTH_MODE") == "token" else ""
+                self._say(f"Ray dashboard: {cluster.dashboard_url}{asks}")
             display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console,
                                price=options.price)  # fmt: skip
             live_file = LiveFile(self._log_dir.parents[1] / LIVE_FILE, display)
