@@ -63,6 +63,12 @@ class Cluster:
     _processes: Mapping[str, psutil.Process] = field(default_factory=dict, repr=False)
     """Ray's own on this machine, where they are the study's."""
 
+    def count(self) -> None:
+        """Look again what the cluster has."""
+        import ray
+
+        self.resources = {name: float(total) for name, total in ray.cluster_resources().items()}
+
     @property
     def num_cpus(self) -> int:
         """CPUs of the whole cluster."""

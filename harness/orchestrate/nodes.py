@@ -24,22 +24,26 @@ def survey(*, own: bool) -> list[Node]:
     A node that does not answer in time is left out: a trial could not be started there either. A node whose cards the
     driver does not show (none, or another maker's) counts as one without known cards.
     """
-    alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    nodes = alive()
     if own:
-        return [_node(node, *measure()) for node in alive]
-    ask: Any = ray.remote(measure)
-    asked = {
-        node["NodeID"]: ask.options(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
-        for node in alive
-    }
-    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+        return [described(node, *measure()) for node in nodes]
+    answers = [asked(node["NodeID"]) for node in nodes]
+    ready, _ = ray.wait(answers, num_returns=len(answers), timeout=ANSWER_TIMEOUT_S)
     return [
-        _node(node, *ray.get(asked[node["NodeID"]]))
-        for node in alive
-        if asked[node["NodeID"]] in ready
+        described(node, *ray.get(answer)) for node, answer in zip(nodes, answers, strict=True) if answer in ready
     ]  # fmt: skip
+
+
+def alive() -> list[dict[str, Any]]:
+    """Return what Ray says of the nodes that could run a trial."""
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+
+def asked(name: str) -> Any:
+    """Return where the answer of a node to `measure` will be."""
+    ask: Any = ray.remote(measure)
+    here = NodeAffinitySchedulingStrategy(name, soft=False)
+    return ask.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def measure() -> tuple[int, list[int]]:
@@ -47,17 +51,16 @@ def measure() -> tuple[int, list[int]]:
     return psutil.virtual_memory().total, _cards()
 
 
-def _node(node: dict[str, Any], host_bytes: int, cards: Sequence[int]) -> Node:
+def described(node: dict[str, Any], host_bytes: int, cards: Sequence[int]) -> Node:
+    """Return what Ray and the node itself say of it."""
     resources = node["Resources"]
-    # Ray may have been told to use fewer cards than there are.
+    # Ray may have been told to use fewer cards than there are, and nothing says which: the smallest, to be safe.
     offered = int(resources.get("GPU", 0))
-    usable = sorted((card - CONTEXT_BYTES for card in cards), reverse=True)[:offered]
-    # Ray hands out cards of one node as it likes, so those of a mixed node all count as the smallest.
     return Node(
         name=node["NodeID"],
         cpus=resources["CPU"],
         host_bytes=int(HOST_SHARE * host_bytes),
-        cards=tuple([min(usable)] * len(usable)) if usable else (),
+        cards=tuple(sorted(card - CONTEXT_BYTES for card in cards)[:offered]),
     )
 
 

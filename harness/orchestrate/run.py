@@ -13,6 +13,7 @@ from rich.console import Console
 from harness.config import TrialConfig
 from harness.orchestrate.cluster import Cluster, connect, num_slots
 from harness.orchestrate.failures import classify
+from harness.orchestrate.following import Following
 from harness.orchestrate.history import History
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
@@ -20,7 +21,7 @@ from harness.orchestrate.live import FILE as LIVE_FILE
 from harness.orchestrate.live import LiveFile
 from harness.orchestrate.needs import clamped, need_of
 from harness.orchestrate.nodes import survey
-from harness.orchestrate.packing import Packing
+from harness.orchestrate.packing import Node, Packing
 from harness.orchestrate.points import Consider, PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_reach
@@ -247,13 +248,14 @@ class _Run:
     ) -> dict[str, Outcome]:
         options = self._options
         self._say("starting Ray ...")
-        with self._interrupts as interrupts, connect(options.address) as cluster, _explained(interrupts):
+        with self._interrupts as interrupts, _explained(interrupts), connect(options.address) as cluster:
             interrupts.listen()
             self._connected = True
             interrupts.check()
             if not cluster.own:
                 check_reach(self._log_dir.parents[1] if options.shared_folder else None, options.inputs)
-            packing = self._packing(own=cluster.own)
+            nodes = survey(own=cluster.own)
+            packing = self._packing(nodes)
             if packing is not None:
                 self._packed, jobs = packing, self._placeable(packing, jobs)
             slots = self._num_slots(cluster, packing, jobs, total - done_before)
@@ -283,17 +285,29 @@ class _Run:
                     on_end=self._ended,
                     log_dir=self._log_dir,
                     interrupts=interrupts,
+                    following=None if cluster.own else Following(nodes),
+                    slots_for=lambda nodes: self._slots_on(nodes, cluster, jobs, total - done_before),
                 )
         self._rows.settle()
         return outcomes
 
-    def _packing(self, *, own: bool) -> Packing | None:
+    def _packing(self, nodes: Sequence[Node]) -> Packing | None:
         """Return the account of what the cluster has; warm trials on cards have whole ones and need none."""
         options = self._options
         if options.gpus_per_worker and options.slots == "warm":
             return None
-        packing = Packing(survey(own=own))
+        packing = Packing(nodes)
         return packing if packing.largest_card or not options.gpus_per_worker else None
+
+    def _slots_on(self, nodes: Sequence[Node], cluster: Cluster, jobs: Sequence[Job], num_jobs: int) -> int:
+        """Return how many trials can run at once now that the cluster has these machines."""
+        cluster.count()
+        if self._packed is not None:
+            self._packed.follow(nodes)
+        try:
+            return self._num_slots(cluster, self._packed, jobs, num_jobs)
+        except ValueError:
+            return 0  # too little is left even for one; what runs is waited for
 
     def _num_slots(self, cluster: Cluster, packing: Packing | None, jobs: Sequence[Job], num_jobs: int) -> int:
         options = self._options
@@ -350,8 +364,10 @@ def _explained(interrupts: Interrupts) -> Iterator[None]:
     """Say in one sentence that Ray itself went away: its head, this machine's raylet, or the board."""
     try:
         yield
-    except RayError as error:
+    except (RayError, ConnectionError) as error:
         interrupts.check()  # whoever stopped the study stopped Ray too
+        if isinstance(error, ConnectionError):
+            raise
         reason = classify(str(error))[1]
         raise ConnectionError(
             f"Ray went away in the middle of the study ({reason}); finished trials are kept, "

@@ -73,6 +73,11 @@ class Slot:
         """Whether the slot serves, or will."""
         return self._thread.is_alive()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the slot has served and does no more."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def _serve(self) -> None:
         try:
             board = ray.get_actor(self._config.board, namespace=NAMESPACE)

@@ -20,9 +20,10 @@ from ray.exceptions import RayError
 from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
 from harness.orchestrate.failures import classify
+from harness.orchestrate.following import Following
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
-from harness.orchestrate.packing import Packing
+from harness.orchestrate.packing import Node, Packing
 from harness.orchestrate.relay import numbers
 from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
 from harness.orchestrate.sources import JobSource
@@ -51,6 +52,8 @@ def run_sweep(
     log_dir: Path | None = None,
     stop_grace_s: float = STOP_GRACE_S,
     interrupts: Interrupts | None = None,
+    following: Following | None = None,
+    slots_for: Callable[[Sequence[Node]], int] | None = None,
 ) -> dict[str, Outcome]:
     """Run every job once, or those that a search draws, and return what became of them, in the given order.
 
@@ -68,7 +71,7 @@ def run_sweep(
         cpus_per_worker: CPUs, and torch threads, of a worker.
         gpus_per_worker: GPUs of a worker.
         packing: keeps account of cards, cores and host memory, so that jobs only start where they fit; without it
-            every slot takes any job. Only for trials of one worker.
+            every slot takes any job.
         source: draws the jobs, one whenever a slot is free.
         judging: who ends trials early, by the `map_avg` or the `loss` that they report per `epoch`.
         on_event: called in this thread.
@@ -76,10 +79,14 @@ def run_sweep(
         log_dir: where tracebacks of failed trials go.
         stop_grace_s: how long trials may take to save their state after the first Ctrl-C.
         interrupts: what the caller listens to Ctrl-C with; by default one is made.
+        following: notices machines that come and go, on a cluster where they do.
+        slots_for: how many trials could run at once on these machines; more slots are started where there are fewer.
     """
     if not jobs and source is None:
         return {}
     sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots, slots, packing)
+    if following is not None and slots_for is not None:
+        sweep.follow(following, slots_for)
     config = SlotConfig(
         kind=slots,
         board=sweep.name,
@@ -120,6 +127,8 @@ class _Sweep:
         self._log_dir = log_dir
         self._num_slots = num_slots
         self._slots: list[Slot] = []
+        self._look: Callable[[], list[Node] | None] = lambda: None
+        self._slots_for: Callable[[Sequence[Node]], int] = lambda nodes: num_slots
         self._added: deque[Job] = deque()
         self._tune: Tuning | None = None
         self._missing = {job.digest for job in jobs}
@@ -163,6 +172,7 @@ class _Sweep:
                 raise
 
     def start(self, config: SlotConfig, source: JobSource | None, judging: Judging) -> None:
+        self._config = config
         self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
         self._start_slots()
         self._draws = source is not None
@@ -184,6 +194,24 @@ class _Sweep:
             self._missing.add(job.digest)
             self._added.append(job)
             ray.get(self._board.call.remote("add", job.digest, dict(job.payload), job.need))
+
+    def follow(self, following: Following, slots_for: Callable[[Sequence[Node]], int]) -> None:
+        """Look after machines that come and go, from the first `listen` on."""
+        self._look, self._slots_for = following.look, slots_for
+
+    def _follow(self) -> None:
+        nodes = self._look()
+        if nodes is None:
+            return
+        self._get(self._board.call.remote("follow_nodes", nodes))
+        wanted = self._slots_for(nodes)
+        lacking = wanted - sum(not slot.ended for slot in self._slots)
+        if lacking > 0:
+            # Slots of machines that are gone end by themselves, or find room on others.
+            first = len(self._slots)
+            self._slots += [Slot(first + index, self._config, self._closing) for index in range(lacking)]
+            self._starts_at_once = max(self._starts_at_once, lacking)
+            self._get(self._board.call.remote("widen", wanted))
 
     def _start_slots(self) -> None:
         settled = self._up + sum(slot.error is not None for slot in self._slots)
@@ -207,6 +235,7 @@ class _Sweep:
                 if not any(slot.alive for slot in self._slots):
                     return
                 continue
+            self._follow()
             self._start_slots()
             if self.tune_error is not None:
                 self._fail_rest(f"Ray Tune broke: {classify(self.tune_error)[1]}", self.tune_error)

@@ -36,7 +36,13 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
         LEFT_BEHIND.append(b"x" * (job.get("leaks_mib", 0) << 20))
     return {"state": "finished", "map_avg": 0.25, "resumed_at": resumed_at, "pid": os.getpid(),
             "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0),
-            "left_behind": sum(map(len, LEFT_BEHIND))}  # fmt: skip
+            "left_behind": sum(map(len, LEFT_BEHIND)), "node": _node()}  # fmt: skip
+
+
+def _node() -> str:
+    import ray
+
+    return ray.get_runtime_context().get_node_id()
 
 
 def _anyone(reporter: Any, flag: bool) -> bool:

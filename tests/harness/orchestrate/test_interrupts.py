@@ -160,6 +160,7 @@ class FakeSlot:
 
     error: str | None = None
     alive = True
+    ended = False
 
     def __init__(self, *arguments: Any) -> None: ...
 
