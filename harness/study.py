@@ -189,6 +189,8 @@ class Study:
     """Config path on the horizontal axis of the study's curve."""
     by: str | None = None
     """Config path that tells the curves apart."""
+    measures: Literal["map", "memory"] = "map"
+    """What the study is about; where it is memory, trials have cards of their own unless the command line objects."""
     search: Search = Search()
     """How points are chosen unless the command line says otherwise."""
 

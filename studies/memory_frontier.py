@@ -38,6 +38,7 @@ STUDY = Study(
     },
     x="data.window.frames",
     by="model.backbone",
+    measures="memory",
 )
 
 if __name__ == "__main__":

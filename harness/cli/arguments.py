@@ -116,8 +116,9 @@ def study_parser(study: Study) -> Parser:
     )
     how.add_argument(
         "--exclusive",
-        action="store_true",
-        help="a card of its own for every trial (default: trials share cards by their predicted memory)",
+        action=argparse.BooleanOptionalAction,
+        help="a card of its own for every trial, or not (default: where memory is what the study measures; in other "
+        "studies trials share cards by their predicted memory)",
     )
     how.add_argument("--max-concurrent", type=_count, metavar="N", help="at most this many trials at a time")
     how.add_argument(

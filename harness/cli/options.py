@@ -37,7 +37,8 @@ class Options:
     """The study's own, with what the command line changes."""
     validate_every: int = 0
     """Score the test subset after every n-th epoch; 0: at the end only."""
-    exclusive: bool
+    exclusive: bool | None
+    """None: what the study says."""
     max_concurrent: int | None
     address: str | None
     results: Path

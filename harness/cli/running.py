@@ -188,6 +188,9 @@ class JobMaker:
         self._gpu = plan.device.name != "cpu"
         if plan.options.exclusive and not self._gpu:
             raise UserError("--exclusive is given, but the trials run on the cpu; expected --device cuda")
+        wanted = plan.study.measures == "memory" if plan.options.exclusive is None else plan.options.exclusive
+        # On a CPU there is no card to be had; there a trial's memory is counted in its own process.
+        self._exclusive = wanted and self._gpu
         self._margin = margin(plan, gpu=self._gpu)
 
     @property
@@ -205,7 +208,7 @@ class JobMaker:
             scheduler=options.search.scheduler,
             metric=options.search.scheduler_metric if options.validate_every else "loss",
             margin=self._margin,
-            exclusive=options.exclusive,
+            exclusive=self._exclusive,
             shared_folder=options.storage is None,
             inputs=self.inputs,
             price=options.price,
