@@ -218,6 +218,8 @@ def run(job: TrialJob, reporter: "Reporter") -> dict[str, Any]:
         if outcome:
             _keep_only_results(job.work)
             copies.keep_only_results()
+        if state == "failed":
+            copies.keep(job.work / f"traceback-{job.attempt}.txt")
     return summary(row)
 
 

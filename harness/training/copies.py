@@ -85,11 +85,16 @@ class Copies:
         if self._store is None:
             return
         for path in sorted(self._work.iterdir()):
-            if path.is_file() and path.name not in (CHECKPOINT, CURVE):
-                with _said(path, self._store):
-                    write_bytes(self._store.child(path.name), path.read_bytes())
+            if path.name not in (CHECKPOINT, CURVE):
+                self.keep(path)
         with _said(self._work, self._store):
             delete([self._store.child(name) for name in (CHECKPOINT, CURVE)])
+
+    def keep(self, path: Path) -> None:
+        """Copy one file of the trial, if there is such a file."""
+        if self._store is not None and path.is_file():
+            with _said(path, self._store):
+                write_bytes(self._store.child(path.name), path.read_bytes())
 
     def _copy(self, store: Place) -> None:
         with self._lock:

@@ -167,5 +167,19 @@ def test_a_trial_goes_on_where_a_machine_that_is_gone_left_it(
     left = {path.name for path in (store / "work" / digest(small_trial)).iterdir()}
     assert "detections.json" in left
     assert not {CHECKPOINT, CURVE} & left
-    losses = {row["attempt"]: row for row in load(store).to_pylist()}
-    assert losses[2]["epochs_done"] == small_trial.training.epochs
+    rows = {row["attempt"]: row for row in load(store).to_pylist()}
+    assert rows[2]["epochs_done"] == small_trial.training.epochs
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_traceback_of_a_failed_trial_is_copied(
+    small_world, small_trial: TrialConfig, tmp_path: Path, store: Path
+) -> None:
+    store.mkdir()
+    broken = TrialJob(
+        study="s", name="one", config=small_trial, attempt=3, results=tmp_path / "one", device="cpu", threads=1,
+        weights=tmp_path / "missing.pth", dataset=small_world.index, data_workers=0, slot="inline",
+        predicted_peak_bytes=None, tables=f"file://{store}",
+    )  # fmt: skip
+    assert execute(broken.to_json(), SilentReporter())["state"] == "failed"
+    assert "missing.pth" in (store / "work" / digest(small_trial) / "traceback-3.txt").read_text()
