@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from harness.cli import lease
 from harness.cli.claims import Claim, Claims
@@ -96,6 +97,13 @@ def test_a_studys_tables_lie_on_s3_and_a_second_run_finds_them(small_world, buck
     assert not list(tmp_path.rglob("*.parquet"))
     assert "s3://bucket/lab/scale_frames/*.parquet" in first.stdout
     assert (tmp_path / "results/scale_frames/report.html").is_file()
+    study = place_of(below(bucket, "scale_frames"))
+    assert not Claims(study).read(), "the driver is gone and holds nothing"
+    selector = fs.FileSelector(study.path, recursive=True)
+    copied = [info.base_name for info in study.filesystem.get_file_info(selector) if "/work/" in info.path]
+    assert copied.count("detections.json") == 2
+    assert "checkpoint.pt" not in copied
+    assert len(list((tmp_path / "results/scale_frames/tensorboard").iterdir())) == 2
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert again.returncode == 0
     assert "all 2 trials are done" in again.stdout
