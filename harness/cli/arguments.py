@@ -74,7 +74,9 @@ def study_parser(study: Study) -> Parser:
         action="append",
         default=[],
         metavar="PATH=V[,V...]",
-        help="override a config path or vary it, e.g. --set model.adapter.kernel=3,7; a + joins the values of a list",
+        help="override a config path or vary it, e.g. --set model.adapter.kernel=3,7; a + joins the values of a list; "
+        "best:STUDY is what another study found best, for each backbone, "
+        "e.g. training.adapter_lr=best:tune_learning_rate",
     )
     what.add_argument("--seeds", type=_count, metavar="N", help="run seeds 0 .. N-1")
     how = parser.add_argument_group("how it runs")

@@ -5,11 +5,14 @@ study + options --grid--> trials --data, weights--> identities in the configs --
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cli.best_value import MARK, with_best
 from harness.cli.cache import cache_dir
 from harness.cli.dataset import on_dataset
 from harness.cli.offline import on_features
@@ -65,7 +68,17 @@ class Plan:
         return below(self.options.storage, self.study.name) if self.options.storage else self.folder
 
     def name(self, trial: Trial) -> str:
-        """Return a trial's name for people: its axis values and seed."""
+        """Return a trial's name for people: its axis values and seed, and its digest where another has the same."""
+        name = self._plain_name(trial)
+        return f"{name} ({trial.digest[:6]})" if name in self._shared_names else name
+
+    @cached_property
+    def _shared_names(self) -> frozenset[str]:
+        # Values that are whole branches are shown by their kind: two heads of one kind look the same.
+        counts = Counter(map(self._plain_name, self.trials))
+        return frozenset(name for name, count in counts.items() if count > 1)
+
+    def _plain_name(self, trial: Trial) -> str:
         return ", ".join(
             f"{path.rsplit('.', 1)[-1]} {value}" for path, value in self.grid.describe(trial.config).items()
         )
@@ -105,17 +118,22 @@ def make_plan(study: Study, options: Options, terminal: Terminal, *, prepare: bo
     scored = options.class_scores is not None
     grid = on_dataset(study.presets[options.preset], DATASETS[options.on], variant, external=scored)
     grid = on_features(grid, options.features)
-    grid = _overridden(grid, options, study.presets[options.preset].base.data.name)
+    grid = _overridden(grid, options, study.presets[options.preset].base.data.name, terminal)
     device = find_device(options.device)
     open_data = _synthetic if options.on == "synthetic" else _given
     grid, sources = open_data(grid, options, options.results / study.name, terminal, prepare)
     return Plan(study=study, options=options, grid=grid, trials=grid.trials(), device=device, sources=sources)
 
 
-def _overridden(grid: Grid, options: Options, own: str) -> Grid:
+def _overridden(grid: Grid, options: Options, own: str, terminal: Terminal) -> Grid:
     """Apply `--set` and `--seeds`; values that do not fit together fail here, before any data is made."""
     try:
-        grid = override_grid(grid, options.overrides, options.seeds)
+        given = {path: text for path, text in options.overrides if text.startswith(MARK)}
+        grid = override_grid(grid, [item for item in options.overrides if item[0] not in given], options.seeds)
+        for path, text in given.items():
+            grid, lines = _with_best(grid, options, path, text.removeprefix(MARK))
+            for line in lines:
+                terminal.note(line)
         if options.search.fidelity is not None:
             grid = ladder(grid, options.search.fidelity)
         grid.trials()
@@ -125,6 +143,11 @@ def _overridden(grid: Grid, options: Options, own: str) -> Grid:
         hint = f"the study is written for {own}, --set PATH=V changes its values for {options.on}"
         raise UserError(f"{error}; {hint}") from None
     return grid
+
+
+def _with_best(grid: Grid, options: Options, path: str, study: str) -> tuple[Grid, list[str]]:
+    tables = below(options.storage, study) if options.storage else options.results / study
+    return with_best(grid, path, study, tables, options.on)
 
 
 def _synthetic(
