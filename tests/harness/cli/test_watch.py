@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.cli.commands import watch
 from harness.cli.options import Parser, UserError
-from harness.orchestrate import gpu_use
+from harness.orchestrate import gpu_use, live
 from harness.orchestrate.jobs import Event, Job
 from harness.orchestrate.live import FILE, LiveFile
 from harness.orchestrate.progress import Progress
@@ -112,3 +112,16 @@ def test_a_price_is_a_number_above_zero(option: str) -> None:
 def test_the_use_of_this_machines_gpus_is_shown(study: Study, monkeypatch) -> None:
     monkeypatch.setattr(gpu_use, "query", lambda: [(93.0, 40 * 2**30), (0.0, 2**29)])
     assert "GPU 0 93 % 40.00 GiB, GPU 1 0 % 512.0 MiB" in shown(study.state)
+
+
+def test_a_study_is_seen_before_its_first_event_and_while_an_epoch_takes_long(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(live, "QUIET_S", 0.02)
+    study = Study(tmp_path)
+    with study.live:
+        assert "starting Ray workers" in shown(study.state)
+        before = study.state["written"]
+        end = time.monotonic() + 30
+        while study.state["written"] == before and time.monotonic() < end:
+            time.sleep(0.02)
+        assert study.state["written"] > before
+    assert not study.file.exists()
