@@ -207,7 +207,9 @@ class Board:
             else:
                 self._pending.add(digest)
         if self._up.pop(slot, None) is not None:
-            self._say("slots", None, values={"up": len(self._up), "wanted": self._slots}, reason=classify(text)[1])
+            # A sticky slot comes back at once, and its job has said already why its worker died.
+            reason = None if self.sticky else classify(text)[1]
+            self._say("slots", None, values={"up": len(self._up), "wanted": self._slots}, reason=reason)
         return self.num_ended
 
     def fail_rest(self, error: str, traceback: str | None = None) -> None:
@@ -262,6 +264,15 @@ class Board:
         """Know what machines there are now."""
         if self._packing is not None:
             self._packing.follow(nodes)
+
+    def forget_nodes(self, slot: int, names: Sequence[str]) -> None:
+        """Place nothing more on these machines, and the slot's job elsewhere: a worker for it could not start."""
+        if self._packing is not None:
+            self._packing.follow([node for node in self._packing.nodes if node.name not in names])
+        digest = self._at.get(slot)
+        if digest is not None:
+            self._free(self._entries[digest])
+            self._pending.add(digest)
 
     def widen(self, slots: int) -> None:
         """Have work for so many slots, more than Tune submits for: the next jobs are taken as submitted."""

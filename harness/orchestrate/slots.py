@@ -81,12 +81,15 @@ class Slot:
     def _serve(self) -> None:
         try:
             board = ray.get_actor(self._config.board, namespace=NAMESPACE)
-            ended = 0
+            ended, idle = 0, 0
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
                     spots: Any = ray.get(board.call.remote("spots", self.index))
                     if self._closing.is_set():
                         return
+                    if gone := _gone(spots):
+                        ray.get(board.call.remote("forget_nodes", self.index, gone))
+                        continue
                     self._fit(spots)
                     if self._config.kind == "warm" and not ray.get(board.call.remote("takes_renewal", self.index)):
                         return
@@ -94,8 +97,10 @@ class Slot:
                     if self._closing.is_set():
                         return
                     now_ended = ray.get(board.call.remote("slot_down", self.index, str(error)))
-                    # A slot that failed without getting a single trial to its end would fail for ever.
-                    if now_ended == ended:
+                    # A slot that failed without getting a single trial to its end would fail for ever. A warm one was
+                    # started again by Ray Train before it came to this.
+                    idle = idle + 1 if now_ended == ended else 0
+                    if idle > (MAX_FAILURES if self._config.kind == "fresh" else 0):
                         self.error = str(error)
                         return
                     ended = now_ended
@@ -125,10 +130,19 @@ class Slot:
             run_config=RunConfig(
                 name=f"{config.board}-slot{self.index}-{uuid.uuid4().hex[:6]}",
                 storage_path=config.storage,
-                failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=2),
+                # A fresh slot's trial may have to go on elsewhere: Ray Train would wait for the same place again.
+                failure_config=FailureConfig(
+                    max_failures=0 if config.kind == "fresh" else MAX_FAILURES, controller_failure_limit=2
+                ),
                 callbacks=[DeathNotice(config.board, self.index)],
             ),
         ).fit()
+
+
+def _gone(spots: Spots | None) -> list[str]:
+    """Return the nodes of the spots that are there no more; Ray would wait for them without an end."""
+    wanted = {spot.node for spot in spots or ()}
+    return sorted(wanted - {node["NodeID"] for node in ray.nodes() if node["Alive"]}) if wanted else []
 
 
 def resources_per_worker(config: SlotConfig, spots: Spots | None = None) -> dict[str, float]:

@@ -301,3 +301,18 @@ def test_waiting_ends_when_the_board_closes() -> None:
         return await asyncio.wait_for(asyncio.gather(*waits), 1)
 
     assert asyncio.run(play()) == [None, False, "interrupted"]
+
+
+def test_a_job_whose_machine_is_gone_before_it_starts_is_placed_elsewhere_and_has_lost_no_try() -> None:
+    nodes = [Node(name=name, cpus=8, host_bytes=0, cards=(size,)) for name, size in (("a", 100), ("b", 200))]
+    needs = {"x": Need(card_bytes=70)}
+    made = Board({"x": {}}, hand_outs=1, slots=1, sticky=True, needs=needs, packing=Packing(nodes))
+    made.submit("x")
+    assert made.reserve(0)
+    assert [spot.node for spot in made.spots(0) or ()] == ["a"]
+    made.forget_nodes(0, ["a"])
+    assert made.spots(0) is None
+    job = got(made, 0)
+    assert job is not None
+    assert job["hand_out"] == 1
+    assert [spot.node for spot in made.spots(0) or ()] == ["b"]
