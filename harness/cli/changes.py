@@ -1,4 +1,7 @@
-"""What differs between a study's runs in one results folder: an edited study file, another `--set`, other data."""
+"""What differs between a study's runs in one results folder: an edited study file, another `--set`, other data.
+
+Nothing is ever mixed up by it: checkpoints and rows are told by what they are of, not by names. But people should know.
+"""
 
 import json
 from pathlib import Path
@@ -22,6 +25,12 @@ def changes_since_last(plan: Plan) -> list[str]:
     if before is None or before == now:
         return []
     lines = [f"the study changed since its last run: {line}" for line in _differences(before, now)]
+    earlier = before.get("title", now["title"])
+    if earlier != now["title"]:
+        lines.insert(0, f"another study called {plan.study.name} was run here: {earlier}; both keep their rows in its "
+                        "tables, another --results keeps them apart")  # fmt: skip
+    if plan.options.search.method != "grid":
+        return lines  # which trials there are is drawn
     old, new = set(before["trials"]), set(now["trials"])
     if old - new:
         lines.append(f"{len(old - new)} trials of the last run are no part of it now; their rows stay in the tables")
@@ -36,6 +45,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
     points = [plan.grid.describe(trial.config) for trial in plan.trials]
     axes = {path: list(dict.fromkeys(str(point[path]) for point in points)) for path in (*plan.grid.paths, "seed")}
     facts = {
+        "title": plan.study.title,
         "preset": plan.options.preset,
         "axes": axes,
         "base": base,

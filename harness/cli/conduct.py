@@ -18,6 +18,7 @@ from harness.cli.running import drawn, predict, run_grid, run_search
 from harness.cli.study import DONE_CODE, FAILED_CODE, STOPPED_CODE
 from harness.cli.summary import show_plan, show_summary
 from harness.cli.terminal import Terminal
+from harness.orchestrate.cluster import check_address
 from harness.study import DONE, Study
 from harness.tables import WORTH_IT, TableUnwritable, check_writable, compact
 from harness.tables.storage import place_of, write_bytes
@@ -40,6 +41,7 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
     store = below(options.storage, study.name) if options.storage else None
     for place in (folder, *([store] if store else [])):
         check_writable(place)
+    check_address(options.address)
     with one_driver(folder), one_machine(store, terminal.say):
         plan = make_plan(study, options, terminal, prepare=True)
         assert plan.sources is not None
@@ -51,7 +53,7 @@ def conduct(study: Study, options: Options, argv: Sequence[str]) -> int:
             # Machines that have the store and not this folder read the videos' index from there.
             index = plan.sources.dataset
             write_bytes(place_of(store).child(index.name), index.read_bytes())
-        for line in changes_since_last(plan) if options.search.method == "grid" else ():
+        for line in changes_since_last(plan):
             terminal.note(line)
         how = run_grid if options.search.method == "grid" else run_search
         how = how if options.search.fidelity is None else run_halving

@@ -45,8 +45,17 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
     points = {trial.digest: params for params, trial in space.listed()}
     history = History(plan.folder, space)
 
+    noting = True
+
     def note(row: Row) -> None:
-        history.note(points[row["digest"]], row, budget_bytes=plan.budget_bytes)
+        nonlocal noting
+        try:
+            if noting:
+                history.note(points[row["digest"]], row, budget_bytes=plan.budget_bytes)
+        except OSError as failure:
+            # The rows are in the tables. The file may end in half a line now, which the next start cuts off.
+            noting = False
+            terminal.note(f"the Optuna file is left as it is until the next start: {failure}")
 
     stopped = False
     if missing:

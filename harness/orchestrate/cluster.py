@@ -175,6 +175,17 @@ def probe(address: str, timeout_s: float = PROBE_TIMEOUT_S) -> None:
         raise ValueError(f"no Ray cluster answers at {address} ({error})") from None
 
 
+def check_address(address: str | None) -> None:
+    """Say at once, before any data is made, that nothing answers where `connect` will be asked to join.
+
+    Raises:
+        ValueError: as `probe`.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and address not in ("auto", "local"):
+        probe(address)
+
+
 def _leave_uv_alone() -> None:
     # Under `uv run` Ray would start every worker by `uv run` in a copy of the project, with an environment made anew;
     # under `uv run --no-sync` that one stays empty and no worker ever comes up. The driver's own environment serves on

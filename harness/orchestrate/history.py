@@ -47,6 +47,7 @@ class History:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         file = str(folder / FILE)
+        _drop_torn_line(folder / FILE)
         search = space.search
         self.space = space
         self._objectives = OBJECTIVES if search.method == "grid" else search.objectives
@@ -123,6 +124,17 @@ class History:
         if row["state"] == "finished" and None not in values:
             return TrialState.COMPLETE, [float(value) for value in values if value is not None]
         return (TrialState.PRUNED if row["state"] in UNSCORED else TrialState.FAIL), None
+
+
+def _drop_torn_line(file: Path) -> None:
+    """Cut off a last line that a full disk or a kill left unfinished; appended to, Optuna could read it never again."""
+    if not file.is_file():
+        return
+    with file.open("r+b") as log:
+        content = log.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            log.truncate(whole)
 
 
 def violation(row: Mapping[str, Any], budget_bytes: int | None) -> float:

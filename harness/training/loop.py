@@ -167,8 +167,9 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
             wait_seconds += waited
             step_start = now
             position = Position(epoch, index + 1, seconds_before + now - started)
-            # Asking every rank costs a message; alone it costs nothing.
-            if (reporter.world_size == 1 or index % 20 == 19) and any_rank(reporter.should_stop()):
+            # Asking every rank costs a message; alone it costs nothing. Short epochs are asked about at their end.
+            asks = reporter.world_size == 1 or index % 20 == 19 or index + 1 == steps_per_epoch
+            if asks and any_rank(reporter.should_stop()):
                 position.sums = {name: float(value) for name, value in sums.items()}
                 save_checkpoint(checkpoint, trainee, position, digest=identity)
                 _tell(places, reporter)

@@ -162,7 +162,7 @@ def test_a_study_that_is_interrupted_while_ray_starts_says_how_to_go_on(
 def fails(*options: str, results: Path | str = "/tmp") -> str:
     command = [sys.executable, str(ROOT / "studies/scale_frames.py"), *options, "--results", str(results)]
     plain = {name: value for name, value in os.environ.items() if name != "TADSCALE_TRACEBACK"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=plain)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=plain)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -185,6 +185,9 @@ def fails(*options: str, results: Path | str = "/tmp") -> str:
         (["--memory-budget", "lots", "--dry-run"], "lots"),
         (["--device", "abacus", "--dry-run"], "abacus"),
         (["--device", "rtx4090-24gb"], "rtx4090-24gb"),
+        (["--address", "127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9"),
+        (["--address", "somewhere"], "the Ray address is somewhere, expected HOST:PORT"),
+        (["--batch-timeout", "soon"], "soon"),
         (["--on", "thumos14", "--preset", "quick", "--quick", "--weights", "/no/such.pth"], "--data-root"),
     ],
 )
@@ -229,6 +232,12 @@ def test_a_read_only_results_folder_is_said_before_anything_runs(tmp_path: Path)
 def test_results_that_are_a_file_are_said(tmp_path: Path):
     (tmp_path / "taken").write_text("")
     assert "cannot be written" in fails(results=tmp_path / "taken")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that takes no files")
+def test_results_where_not_even_root_may_write_are_said(tmp_path: Path):
+    message = fails(results="/proc/results")
+    assert "cannot be written to /proc/results" in message
 
 
 def test_a_dry_run_in_json_starts_nothing(tmp_path: Path):
