@@ -14,6 +14,7 @@ from typing import Any
 from harness.analysis.amounts import Unit, memory_unit
 from harness.analysis.export import Cell, Column, Table
 from harness.analysis.names import short_names, value_name
+from harness.analysis.paper.law import LAW_STUDY
 from harness.analysis.paper.law_table import law_table
 from harness.analysis.paper.lookup import tables_of
 from harness.analysis.paper.places import Places, places
@@ -26,7 +27,6 @@ from harness.units import GIB
 Row = Mapping[str, Any]
 Key = tuple[Any, ...]
 """Values of the paths that make the rows, then of the one that makes the groups of columns."""
-LAW_STUDY = "scale_law"
 HEADS: Mapping[Measure, str] = {"map": "mAP %", "memory": "", "params": "M trained"}
 
 

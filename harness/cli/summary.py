@@ -12,6 +12,7 @@ from harness.analysis.export import to_markdown, write_tables
 from harness.analysis.fits import PowerLaw, Refused, fit_linear_memory, fit_lines
 from harness.analysis.names import short_name, value_name
 from harness.analysis.paper import published_at
+from harness.analysis.paper.law import LAW_STUDY, Law, fit_law
 from harness.analysis.paper_table import study_tables
 from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
 from harness.cli.plan import Plan
@@ -29,6 +30,7 @@ COLUMNS = {
 """Where a whole branch is an axis, the column that names it."""
 
 
+CURVE_PICTURE = "map_over_x.png"
 ROW_KEYS = (
     *("digest", "trial", "attempt", "seed", "state", "error", "map_avg", "map_at"),
     *("peak_bytes", "predicted_peak_bytes", "memory_source", "step_seconds", "total_seconds"),
@@ -152,7 +154,7 @@ def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Te
     groups = summarise(ordered, axes)
     fits = fit_lines(groups, column(plan.study.x))
     comparison = _largest_against_smallest(groups, ordered)
-    pictures = _pictures(plan, groups, fits) if any(group.map_avg for group in groups) else []
+    pictures = _pictures(plan, ordered, groups, fits) if any(group.map_avg for group in groups) else []
     report = _report(plan) if pictures else None
     query = _query(plan)
     if plan.options.json:
@@ -186,7 +188,7 @@ def _largest_against_smallest(groups: tuple[Group, ...], rows: list[Mapping[str,
 def _sentences(
     plan: Plan, rows: list[Mapping[str, Any]], fits: Mapping[str, PowerLaw | Refused], comparison: Comparison | None
 ) -> list[str]:
-    sentences = [f"{line}: {fit.in_words()}" if line else fit.in_words() for line, fit in fits.items()]
+    sentences = _of_curves(fits)
     if comparison:
         sentences.append(comparison.in_words())
     off = [
@@ -198,6 +200,14 @@ def _sentences(
         sentences.append(f"memory was predicted within {100 * max(off):.2f} % on all {len(off)} trials")
     memory = _memory_law(plan, rows)
     return [*sentences, *([memory] if memory else [])]
+
+
+def _of_curves(fits: Mapping[str, PowerLaw | Refused]) -> list[str]:
+    """Return each curve in words; where there is none for one reason, that reason once and what to look at."""
+    reasons = {fit.reason if isinstance(fit, Refused) else None for fit in fits.values()}
+    if len(reasons) == 1 and None not in reasons:
+        return [f"{reasons.pop()}; the means are in {CURVE_PICTURE}"]
+    return [f"{line}: {fit.in_words()}" if line else fit.in_words() for line, fit in fits.items()]
 
 
 def _memory_law(plan: Plan, rows: list[Mapping[str, Any]]) -> str | None:
@@ -212,15 +222,27 @@ def _memory_law(plan: Plan, rows: list[Mapping[str, Any]]) -> str | None:
     return fit_linear_memory(pixels, [row["peak_bytes"] for row in measured], x_name="million pixels").in_words()
 
 
-def _pictures(plan: Plan, groups: tuple[Group, ...], fits: Mapping[str, PowerLaw | Refused]) -> list[Path]:
+def _pictures(
+    plan: Plan, rows: list[Mapping[str, Any]], groups: tuple[Group, ...], fits: Mapping[str, PowerLaw | Refused]
+) -> list[Path]:
     from harness.analysis.plots import plot_bubbles, plot_curve
 
     folder, title = plan.folder / "plots", plan.study.title
     folder.mkdir(parents=True, exist_ok=True)
-    curve = plot_curve(groups, folder / "map_over_x.png", x=column(plan.study.x), fits=fits, title=title)
+    curve = plot_curve(groups, folder / CURVE_PICTURE, x=column(plan.study.x), fits=fits, title=title)
     colour_by = column(plan.study.by or plan.study.x)
     bubbles = plot_bubbles(groups, folder / "memory_map_parameters.png", colour_by=colour_by, title=title)
-    return [curve, bubbles]
+    return [curve, bubbles, *_law_picture(plan, rows)]
+
+
+def _law_picture(plan: Plan, rows: list[Mapping[str, Any]]) -> list[Path]:
+    """Draw what a budget is best spent on, for the study that asks it and where its trials tell."""
+    if plan.study.name != LAW_STUDY:
+        return []
+    from harness.analysis.plots.law import plot_law
+
+    law = fit_law(rows)
+    return [plot_law(rows, plan.folder / "plots" / "law.png")] if isinstance(law, Law) and law.paths else []
 
 
 def _report(plan: Plan) -> Path:

@@ -77,7 +77,7 @@ def _intervals(
     box, optima = limits[:-1], np.empty((len(limits), 0))
     for _ in range(2):
         places = _affordable(cost, budget, _grid(box, SPREAD_POINTS), limits[-1])
-        optima = places[:, np.argmin(law.predict_each(*np.exp(places))[:MOST_RESAMPLES], axis=1)]
+        optima = places[:, np.argmin(law.predict_each(*np.exp(places), most=MOST_RESAMPLES), axis=1)]
         step = (box[:, 1] - box[:, 0]) / (SPREAD_POINTS - 1)
         ends = np.stack([optima[:-1].min(axis=1) - step, optima[:-1].max(axis=1) + step], axis=1)
         box = np.clip(ends, limits[:-1, :1], limits[:-1, 1:])

@@ -35,8 +35,9 @@ class CostLaw:
     max_relative_error: float
     left_out_error: float
     """The largest when every setting is foretold from all others."""
+    smallest: float
     largest: float
-    """The dearest trial's cost."""
+    """What the cheapest and the dearest trial cost."""
 
     def at(self, *sizes: Numbers) -> np.ndarray:
         """Return what sizes cost."""
@@ -88,6 +89,7 @@ def fit_cost(name: str, sizes: Mapping[str, Numbers], costs: Numbers, terms: Seq
         num_points=len(amounts),
         max_relative_error=float(np.abs(foretold / amounts - 1).max()),
         left_out_error=missed,
+        smallest=float(amounts.min()),
         largest=float(amounts.max()),
     )
 

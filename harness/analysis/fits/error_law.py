@@ -166,11 +166,14 @@ def fit_lines(
 ) -> dict[str, PowerLaw | Refused]:
     """Fit the error against config path `x` once for each line of the study's curve (`summary.lines`)."""
     fits: dict[str, PowerLaw | Refused] = {}
-    for name, members in lines(groups, x).items():
+    name = short_name(x)
+    for line, members in lines(groups, x).items():
         points = [(group.values[x], score) for group in members for score in group.maps]
-        if all(isinstance(size, int | float) and not isinstance(size, bool) and size > 0 for size, _ in points):
-            sizes, scores = [size for size, _ in points], [score for _, score in points]
-            fits[name] = fit_error(sizes, scores, x_name=short_name(x), form=form, resamples=resamples)
+        if not all(isinstance(size, int | float) and not isinstance(size, bool) for size, _ in points):
+            fits[line] = Refused(reason=f"there is no curve over {name}, whose values are names")
+        elif not all(size > 0 for size, _ in points):
+            fits[line] = Refused(reason=f"no curve: {name} is not above 0 everywhere")
         else:
-            fits[name] = Refused(reason=f"no curve: {short_name(x)} is not a number above 0 everywhere")
+            sizes, scores = [size for size, _ in points], [score for _, score in points]
+            fits[line] = fit_error(sizes, scores, x_name=name, form=form, resamples=resamples)
     return fits

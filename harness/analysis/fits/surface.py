@@ -68,9 +68,9 @@ class Surface:
         """
         return np.exp(log_surface(self.theta[None], self._scaled(sizes, far))[0][0] + self.centre[-1])
 
-    def predict_each(self, *sizes: Numbers) -> np.ndarray:
-        """Return y as each resample has it, however far: (resamples, places)."""
-        parts, _ = _log_parts(self.resampled, self._scaled(sizes, far=True))
+    def predict_each(self, *sizes: Numbers, most: int) -> np.ndarray:
+        """Return y as each of at most so many resamples has it, however far: (resamples, places)."""
+        parts, _ = _log_parts(self.resampled[:most], self._scaled(sizes, far=True))
         return np.exp(np.logaddexp.reduce(parts) + self.centre[-1])
 
     def confidence_band(self, *sizes: Numbers, far: bool = False) -> Band | None:

@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from harness.analysis.paper.law import LAW_STUDY, Law, fit_law
 from harness.analysis.plots.bubbles import plot_bubbles
 from harness.analysis.plots.curve import plot_curve
 from harness.analysis.plots.front import plot_front
+from harness.analysis.plots.law import plot_law
 from harness.analysis.plots.learning import plot_learning
 from harness.analysis.plots.memory import plot_predictions
 from harness.analysis.report.gather import Report
@@ -34,6 +36,9 @@ def _drawings(report: Report) -> Iterator[tuple[str, _Draw]]:
         yield "pareto", partial(plot_front, report.groups)
     if any(row["peak_bytes"] and row["predicted_peak_bytes"] for row in report.rows):
         yield "predictions", partial(plot_predictions, report.rows)
+    law = fit_law(report.rows) if report.study == LAW_STUDY else None
+    if isinstance(law, Law) and law.paths:
+        yield "law", partial(plot_law, report.rows)
     losses = {
         row["trial"]: report.curves[row["digest"]]["loss"]
         for row in report.rows

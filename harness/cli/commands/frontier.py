@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 CARDS = ("rtx4060-8gb", "rtx3060-12gb", "rtx4090-24gb", "a100-40gb", "h100-80gb")
 DETAILS = """\
+This is for the comparison with the paper: a fixed list of backbones and inputs, the largest that fits as the paper
+executes it and as this engine does. For how long a window your own card takes, whatever the paper did, there is
+`tadscale plan --what-fits`: every length, inside and outside the backbone, by one lean policy, in fewer predictions.
+
 Which backbones and inputs are asked about is in studies/memory_frontier.py. Each is predicted twice by tracing the real
 training step on tensors without contents: as the paper executes it, and with the leanest policy of this engine. Both
 are remembered, so a second call is quick; the first takes minutes.

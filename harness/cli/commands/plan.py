@@ -20,6 +20,7 @@ EXAMPLES = f"""\
 Policies are tried from fast (every activation kept) to lean (streamed, with all that can be on the host there); they
 compute the same numbers. --set with several values plans every combination. Budgets are what tensors may occupy on one
 GPU; without --budget it is what the device has left beside the CUDA context ({DEFAULT_CARD} unless --device is given).
+--what-fits asks how long a window each card takes; what the paper's set-up takes beside that says `tadscale frontier`.
 
 examples:
   tadscale plan --backbone videomae-g --budget 24GiB

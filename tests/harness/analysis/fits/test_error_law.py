@@ -54,3 +54,11 @@ def test_lines_are_fitted_one_by_one():
     assert {name: round(fit.c, 6) for name, fit in fits.items()} == {"32² px": -0.2, "64² px": -0.3}
     (by_resolution,) = {type(fit) for fit in fit_lines(groups, "data.window.resolution").values()}
     assert by_resolution is Refused
+
+
+def test_over_names_there_is_no_curve_and_the_sentence_says_so():
+    rows = [
+        {"model.adapter.kind": kind, "seed": 0, "state": "finished", "map_avg": 0.5} for kind in ("tia", "plain", None)
+    ]
+    (fit,) = fit_lines(summarise(rows, ["model.adapter.kind"]), "model.adapter.kind").values()
+    assert fit.in_words() == "there is no curve over adapter, whose values are names"

@@ -145,6 +145,7 @@ def test_a_law_that_the_trials_do_not_follow_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_intervals_of_three_sizes_cover_between_85_and_95_of_a_hundred():
     """Three values of each, three seeds, 1 % of noise, as `scale_law` has on a laptop."""
     hits, mean = [], error(128, 64**2, 1.7e6, **THREE)
