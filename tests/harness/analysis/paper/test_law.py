@@ -1,11 +1,14 @@
 """The joint law of a study's rows: found where they hold it, over fewer sizes where they do not, refused with words."""
 
+import re
+
 import numpy as np
 import pytest
 
 from harness.analysis.fits import Refused
 from harness.analysis.paper.law import MEMORY, OPERATIONS, Law, fit_law
 from harness.analysis.paper.law_table import law_table
+from harness.analysis.plots.law import plot_law
 
 FRAMES, SIDE, BACKBONE = "data.window.frames", "data.window.resolution", "model.backbone.name"
 HEAD = 600_000
@@ -47,6 +50,15 @@ def test_a_known_law_of_three_sizes_is_found_with_its_costs():
         low, high = found.surface.intervals[name]
         assert low < value < high
     assert found.costs[OPERATIONS].at(64, 48**2, 1e6)[0] == pytest.approx(3e8 + 0.015 * 64 * 48**2 * 1e6, rel=1e-3)
+
+
+def test_the_picture_has_a_panel_for_the_score_and_each_size_over_either_budget(tmp_path):
+    path = plot_law(law_rows(), tmp_path / "law.svg")
+    text = path.read_text()
+    assert len(set(re.findall(r'id="axes_(\d+)"', text))) == 2 * 4
+    with pytest.raises(ValueError, match="there is nothing to plot: no surface"):
+        plot_law(law_rows()[:6], tmp_path / "none.svg")
+    assert not (tmp_path / "none.svg").exists()
 
 
 def test_budgets_of_both_kinds_are_spent_and_the_foretold_beats_what_was_run():
