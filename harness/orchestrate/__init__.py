@@ -8,5 +8,8 @@
         |
       worker.serve       what a Ray Train worker runs: job after job through `harness.trial.execute` (worker.py)
 
+Around it: run.py (a study's jobs to rows), places.py and packing.py (what the cluster has room for), following.py
+(machines that come and go), crew.py (all slots), ledger.py (what became of the jobs), interrupts.py (Ctrl-C).
+
 Nothing here knows what a trial computes: a job is a dictionary, its result another one.
 """

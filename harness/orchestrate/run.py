@@ -5,13 +5,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ray.exceptions import RayError
 from rich.console import Console
 
 from harness.config import TrialConfig
-from harness.orchestrate.cluster import Cluster, connect, num_slots
+from harness.orchestrate.cluster import connect
 from harness.orchestrate.failures import classify
 from harness.orchestrate.following import Following
 from harness.orchestrate.history import History
@@ -19,9 +19,9 @@ from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
 from harness.orchestrate.live import FILE as LIVE_FILE
 from harness.orchestrate.live import LiveFile
-from harness.orchestrate.needs import clamped, need_of
+from harness.orchestrate.needs import need_of
 from harness.orchestrate.nodes import survey
-from harness.orchestrate.packing import Node, Packing
+from harness.orchestrate.places import CPUS_PER_WORKER, Demand, Places
 from harness.orchestrate.points import Consider, PointSource
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.reach import check_reach
@@ -33,25 +33,17 @@ from harness.orchestrate.tensorboard import FOLDER as TENSORBOARD
 from harness.orchestrate.tensorboard import TensorBoard
 from harness.study import SchedulerMetric, SchedulerName, Trial
 from harness.trial import TrialJob
-from harness.units import format_bytes
 
 EXECUTE = "harness.trial.execute"
-CPUS_PER_WORKER = 1
-SEARCH_SLOTS_PER_CARD = 4
 
 Row = Mapping[str, Any]
 Describe = Callable[[TrialConfig], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions:
+class SweepOptions(Demand):
     """How trials run; none of it changes a result, except that a scheduler ends some of them early."""
 
-    slots: Literal["warm", "fresh"]
-    workers: int
-    """Ray Train workers per trial."""
-    gpus_per_worker: float
-    max_concurrent: int | None
     address: str | None
     scheduler: SchedulerName = "none"
     metric: SchedulerMetric = "map"
@@ -205,7 +197,7 @@ class _Run:
         self._curves = TensorBoard(
             log_dir.parents[1] / TENSORBOARD, lambda digest: describe(self._trials[digest].config), self._say
         )
-        self._packed: Packing | None = None
+        self._places: Places | None = None
         self._trials: dict[str, TrialJob] = {}
 
     @property
@@ -231,11 +223,7 @@ class _Run:
 
     def fitting(self, job: TrialJob) -> Job | Row:
         """Return the job, or its row if it fits nowhere."""
-        known = self.known(job)
-        if self._packed is None:
-            return known
-        known = clamped(known, self._packed)
-        return self._too_large(self._packed, known) or known
+        return self._placed(self.known(job))
 
     def sweep(
         self,
@@ -255,10 +243,9 @@ class _Run:
             if not cluster.own:
                 check_reach(self._log_dir.parents[1] if options.shared_folder else None, options.inputs)
             nodes = survey(own=cluster.own)
-            packing = self._packing(nodes)
-            if packing is not None:
-                self._packed, jobs = packing, self._placeable(packing, jobs)
-            slots = self._num_slots(cluster, packing, jobs, total - done_before)
+            places = self._places = Places(cluster, nodes, options)
+            jobs = self._placeable(jobs)
+            slots = places.num_slots(jobs, total - done_before)
             if cluster.dashboard_url:
                 asks = " (for its token: ray get-auth-token)" if os.environ.get("RAY_AUTH_MODE") == "token" else ""
                 self._say(f"Ray dashboard: {cluster.dashboard_url}{asks}")
@@ -278,7 +265,7 @@ class _Run:
                     workers_per_slot=options.workers,
                     cpus_per_worker=CPUS_PER_WORKER,
                     gpus_per_worker=options.gpus_per_worker,
-                    packing=packing,
+                    packing=places.packing,
                     source=source,
                     judging=Judging(scheduler=options.scheduler, metric=options.metric, epochs=epochs),
                     on_event=lambda event: self._hear(event, live),
@@ -286,61 +273,22 @@ class _Run:
                     log_dir=self._log_dir,
                     interrupts=interrupts,
                     following=None if cluster.own else Following(nodes),
-                    slots_for=lambda nodes: self._slots_on(nodes, cluster, jobs, total - done_before),
+                    slots_for=lambda nodes: places.slots_on(nodes, jobs, total - done_before),
                 )
         self._rows.settle()
         return outcomes
 
-    def _packing(self, nodes: Sequence[Node]) -> Packing | None:
-        """Return the account of what the cluster has; warm trials on cards have whole ones and need none."""
-        options = self._options
-        if options.gpus_per_worker and options.slots == "warm":
-            return None
-        packing = Packing(nodes)
-        return packing if packing.largest_card or not options.gpus_per_worker else None
-
-    def _slots_on(self, nodes: Sequence[Node], cluster: Cluster, jobs: Sequence[Job], num_jobs: int) -> int:
-        """Return how many trials can run at once now that the cluster has these machines."""
-        cluster.count()
-        if self._packed is not None:
-            self._packed.follow(nodes)
-        try:
-            return self._num_slots(cluster, self._packed, jobs, num_jobs)
-        except ValueError:
-            return 0  # too little is left even for one; what runs is waited for
-
-    def _num_slots(self, cluster: Cluster, packing: Packing | None, jobs: Sequence[Job], num_jobs: int) -> int:
-        options = self._options
-        on_cards = packing is not None and options.gpus_per_worker > 0
-        slots = num_slots(
-            cluster,
-            num_jobs,
-            workers=options.workers,
-            cpus_per_worker=CPUS_PER_WORKER,
-            gpus_per_worker=0.0 if on_cards else options.gpus_per_worker,
-        )
-        if packing is not None and jobs:
-            slots = max(1, min(slots, packing.most_at_once(job.need for job in jobs)))
-        elif on_cards:
-            # What a search will draw is not known; more slots than cards let small trials share one.
-            slots = min(slots, SEARCH_SLOTS_PER_CARD * max(1, int(cluster.num_gpus)))
-        return min(slots, options.max_concurrent or slots)
-
-    def _placeable(self, packing: Packing, jobs: Sequence[Job]) -> list[Job]:
+    def _placeable(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that fit somewhere; the others get their row at once."""
-        return [job for job in (clamped(job, packing) for job in jobs) if self._too_large(packing, job) is None]
+        answers = (self._placed(job) for job in jobs)
+        return [answer for answer in answers if isinstance(answer, Job)]
 
-    def _too_large(self, packing: Packing, job: Job) -> Row | None:
-        if packing.could_fit(job.need):
-            return None
-        need = job.need
-        what = f"{format_bytes(need.card_bytes)} on a card and " if need.card_bytes else ""
-        what += f"{format_bytes(need.host_bytes)} of host memory"
-        reason = f"needs {what}, which no machine of the cluster has"
-        if need.ranks > 1:
-            reason = f"each of its {need.ranks} workers needs {what}, and the cluster has no room for all of them"
-        self._say(f"{job.name}: too large, {reason}")
-        return self._rows.write(self._trials[job.digest], "too_large", reason)
+    def _placed(self, job: Job) -> Job | Row:
+        found = self._places.fitting(job) if self._places is not None else job
+        if isinstance(found, Job):
+            return found
+        self._say(f"{job.name}: too large, {found}")
+        return self._rows.write(self._trials[job.digest], "too_large", found)
 
     def _hear(self, event: Event, live: LiveFile) -> None:
         live.handle(event)

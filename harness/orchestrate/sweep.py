@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from ray.exceptions import RayError
 
 from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
+from harness.orchestrate.crew import Crew
 from harness.orchestrate.failures import classify
 from harness.orchestrate.following import Following
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
+from harness.orchestrate.ledger import Ledger
 from harness.orchestrate.packing import Node, Packing
 from harness.orchestrate.relay import numbers
-from harness.orchestrate.slots import MAX_FAILURES, Slot, SlotConfig, SlotKind
+from harness.orchestrate.slots import MAX_FAILURES, SlotConfig, SlotKind
 from harness.orchestrate.sources import JobSource
 from harness.orchestrate.stopping import Judging
 from harness.orchestrate.tuning import Tuning
@@ -84,12 +86,10 @@ def run_sweep(
     """
     if not jobs and source is None:
         return {}
-    sweep = _Sweep(cluster, jobs, on_event, on_end, log_dir, num_slots, slots, packing)
-    if following is not None and slots_for is not None:
-        sweep.follow(following, slots_for)
+    name = f"sweep-{uuid.uuid4().hex[:8]}"
     config = SlotConfig(
         kind=slots,
-        board=sweep.name,
+        board=name,
         execute=execute,
         storage=cluster.storage,
         workers=workers_per_slot,
@@ -97,90 +97,92 @@ def run_sweep(
         gpus_per_worker=gpus_per_worker,
         own_cluster=cluster.own,
     )
+    ledger = Ledger(jobs, on_end, log_dir)
+    sweep = _Sweep(cluster, ledger, on_event, config, num_slots, packing)
+    if following is not None and slots_for is not None:
+        sweep.follow(following, slots_for)
     with interrupts or Interrupts() as heard:
         with heard.breakable():
-            sweep.run(config, source, judging, heard, stop_grace_s)
+            sweep.run(source, judging, heard, stop_grace_s)
         sweep.settle()
     if source is not None and sweep.tune_error and not heard.asked:
         raise RuntimeError(f"Ray Tune broke during the search: {sweep.tune_error}")
-    return {job.digest: sweep.outcomes[job.digest] for job in sweep.jobs if job.digest in sweep.outcomes}
+    return ledger.outcomes
 
 
 class _Sweep:
     def __init__(
         self,
         cluster: Cluster,
-        jobs: Sequence[Job],
+        ledger: Ledger,
         on_event: Callable[[Event], None],
-        on_end: Callable[[Outcome], None],
-        log_dir: Path | None,
+        config: SlotConfig,
         num_slots: int,
-        kind: SlotKind,
         packing: Packing | None,
     ) -> None:
-        self.name = f"sweep-{uuid.uuid4().hex[:8]}"
-        self.outcomes: dict[str, Outcome] = {}
         self._cluster = cluster
-        self.jobs = list(jobs)
+        self._ledger = ledger
         self._on_event = on_event
-        self._on_end = on_end
-        self._log_dir = log_dir
+        self._config = config
         self._num_slots = num_slots
-        self._slots: list[Slot] = []
+        # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
+        # the first trial its start sooner and the last one no later.
+        at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
+        self._crew = Crew(config, num_slots, starts_at_once=at_once)
         self._look: Callable[[], list[Node] | None] = lambda: None
         self._slots_for: Callable[[Sequence[Node]], int] = lambda nodes: num_slots
         self._added: deque[Job] = deque()
         self._tune: Tuning | None = None
-        self._missing = {job.digest for job in jobs}
-        self._running: dict[str, float] = {}
+        self._draws = False
         self._up = 0
-        # A starting worker group keeps two cores busy with imports; where it has no more, one after the other gives
-        # the first trial its start sooner and the last one no later.
-        self._starts_at_once = max(1, cluster.num_cpus // 2) if cluster.own else num_slots
         # Once the study is to stop, it does not wait for a board that went before it.
         self._answer_s: float | None = None
         self._leaving = threading.Event()
-        self._closing = threading.Event()
-        payloads = {job.digest: dict(job.payload) for job in jobs}
         actor: Any = ray.remote(BoardActor)
         self._board: Any = actor.options(
-            name=self.name, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
+            name=config.board, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
         ).remote(
-            payloads,
+            {job.digest: dict(job.payload) for job in ledger.jobs},
             hand_outs=1 + MAX_FAILURES,
             slots=num_slots,
-            sticky=kind == "fresh",
-            needs={job.digest: job.need for job in jobs},
+            sticky=config.kind == "fresh",
+            needs={job.digest: job.need for job in ledger.jobs},
             packing=packing,
         )
 
-    def run(
-        self,
-        config: SlotConfig,
-        source: JobSource | None,
-        judging: Judging,
-        interrupts: Interrupts,
-        stop_grace_s: float,
-    ) -> None:
+    def follow(self, following: Following, slots_for: Callable[[Sequence[Node]], int]) -> None:
+        """Look after machines that come and go, from the first `listen` on."""
+        self._look, self._slots_for = following.look, slots_for
+
+    def run(self, source: JobSource | None, judging: Judging, interrupts: Interrupts, stop_grace_s: float) -> None:
+        """Run until every job has ended, or an interrupt was answered."""
         try:
-            self.start(config, source, judging)
-            self.listen(interrupts, stop_grace_s)
-            self.close()
+            self._start(source, judging)
+            self._listen(interrupts, stop_grace_s)
+            self._close()
         except RayError:
             # A SIGTERM for the whole process group takes Ray away as well; nothing is left to be waited for.
             if not interrupts.asked:
                 raise
 
-    def start(self, config: SlotConfig, source: JobSource | None, judging: Judging) -> None:
-        self._config = config
-        self._slots = [Slot(index, config, self._closing) for index in range(self._num_slots)]
-        self._start_slots()
+    def settle(self) -> None:
+        """Note the trials that were not waited for."""
+        self._crew.dismiss()
+        self._ledger.interrupt_running()
+
+    @property
+    def tune_error(self) -> str | None:
+        """Why Ray Tune gave up, if it did."""
+        return self._tune.error if self._tune else None
+
+    def _start(self, source: JobSource | None, judging: Judging) -> None:
+        self._crew.start(self._up)
         self._draws = source is not None
         self._tune = Tuning(
-            self.name,
-            config.storage,
+            self._config.board,
+            self._config.storage,
             self._num_slots,
-            missing=lambda: [job.digest for job in self.jobs if job.digest in self._missing],
+            missing=lambda: self._ledger.unfinished,
             source=source,
             submit=self._submit,
             judging=judging,
@@ -190,38 +192,15 @@ class _Sweep:
 
     def _submit(self, job: Job) -> None:
         # Called by Tune's thread; the display hears of the job in the main one, before anything else about it.
-        if job.digest not in self._missing:
-            self._missing.add(job.digest)
+        if job.digest not in self._ledger.missing:
+            self._ledger.missing.add(job.digest)
             self._added.append(job)
             ray.get(self._board.call.remote("add", job.digest, dict(job.payload), job.need))
 
-    def follow(self, following: Following, slots_for: Callable[[Sequence[Node]], int]) -> None:
-        """Look after machines that come and go, from the first `listen` on."""
-        self._look, self._slots_for = following.look, slots_for
-
-    def _follow(self) -> None:
-        nodes = self._look()
-        if nodes is None:
-            return
-        self._get(self._board.call.remote("follow_nodes", nodes))
-        wanted = self._slots_for(nodes)
-        lacking = wanted - sum(not slot.ended for slot in self._slots)
-        if lacking > 0:
-            # Slots of machines that are gone end by themselves, or find room on others.
-            first = len(self._slots)
-            self._slots += [Slot(first + index, self._config, self._closing) for index in range(lacking)]
-            self._starts_at_once = max(self._starts_at_once, lacking)
-            self._get(self._board.call.remote("widen", wanted))
-
-    def _start_slots(self) -> None:
-        settled = self._up + sum(slot.error is not None for slot in self._slots)
-        for slot in self._slots[: settled + self._starts_at_once]:
-            slot.start()
-
-    def listen(self, interrupts: Interrupts, stop_grace_s: float) -> None:
+    def _listen(self, interrupts: Interrupts, stop_grace_s: float) -> None:
         """Pass events on until every job has ended, or was given time to end after an interrupt."""
         give_up_at: float | None = None
-        while self._more and (give_up_at is None or (self._running and time.monotonic() < give_up_at)):
+        while self._more and (give_up_at is None or (self._ledger.any_running and time.monotonic() < give_up_at)):
             if interrupts.asked and give_up_at is None:
                 give_up_at = time.monotonic() + stop_grace_s
                 self._leaving.set()
@@ -232,46 +211,40 @@ class _Sweep:
             self._hear(wait_s=0.3)
             if give_up_at is not None:
                 # Running trials are saving their state, or nobody is left who could; neither is a failure.
-                if not any(slot.alive for slot in self._slots):
+                if not self._crew.alive:
                     return
                 continue
             self._follow()
-            self._start_slots()
+            self._crew.start(self._up)
             if self.tune_error is not None:
                 self._fail_rest(f"Ray Tune broke: {classify(self.tune_error)[1]}", self.tune_error)
-            elif not any(slot.alive for slot in self._slots):
-                errors = [slot.error for slot in self._slots if slot.error] or ["every slot ended"]
-                self._fail_rest(classify(errors[0])[1], errors[0])
-
-    @property
-    def tune_error(self) -> str | None:
-        return self._tune.error if self._tune else None
+            elif not self._crew.alive:
+                self._fail_rest(classify(self._crew.error)[1], self._crew.error)
 
     @property
     def _more(self) -> bool:
-        return bool(self._missing) or (self._draws and self._tune is not None and self._tune.alive)
+        return bool(self._ledger.missing) or (self._draws and self._tune is not None and self._tune.alive)
 
-    def close(self) -> None:
+    def _follow(self) -> None:
+        nodes = self._look()
+        if nodes is None:
+            return
+        self._get(self._board.call.remote("follow_nodes", nodes))
+        wanted = self._slots_for(nodes)
+        if self._crew.grow(wanted):
+            self._get(self._board.call.remote("widen", wanted))
+
+    def _close(self) -> None:
         """Send the slots home."""
         self._leaving.set()
-        self._closing.set()
+        self._crew.dismiss()
         with contextlib.suppress(RayError):
             ray.get(self._board.close.remote(), timeout=5)
         # The study's own cluster is ended by force anyway; on a shared one the slots must give back what they hold.
         deadline = time.monotonic() + (0.3 if self._cluster.own else 20.0)
-        for slot in self._slots:
-            slot.join(max(0.0, deadline - time.monotonic()))
+        self._crew.join(deadline)
         if self._tune is not None:
             self._tune.join(max(0.0, deadline - time.monotonic()))
-
-    def settle(self) -> None:
-        """Note the trials that were not waited for."""
-        self._closing.set()
-        error = "the study was stopped before the trial could save its state"
-        for digest, started_s in self._running.items():
-            seconds = time.monotonic() - started_s
-            self.outcomes[digest] = Outcome(digest=digest, state="interrupted", error=error, seconds=seconds)
-            self._on_end(self.outcomes[digest])
 
     def _fail_rest(self, error: str, text: str) -> None:
         self._leaving.set()
@@ -284,45 +257,17 @@ class _Sweep:
         happened = self._get(self._board.events.remote(wait_s))
         while self._added:
             job = self._added.popleft()
-            self.jobs.append(job)
+            self._ledger.jobs.append(job)
             self._on_event(Event(kind="added", digest=job.digest, job=job))
         for said in happened:
             outcome = said.pop("outcome", None)
             if outcome is not None:
-                log = self._keep(said["digest"], outcome)
+                log = self._ledger.ended(said["digest"], outcome)
                 said |= {"state": outcome["state"], "reason": outcome["error"], "log": log}
                 said["values"] |= numbers(outcome["result"])
             if said["kind"] == "started":
-                self._running.setdefault(said["digest"], time.monotonic())
+                self._ledger.started(said["digest"])
             if said["kind"] == "slots":
                 self._up = said["values"]["up"]
             if said.get("state") != "planned":
                 self._on_event(Event(**said))
-
-    def _keep(self, digest: str, outcome: Mapping[str, Any]) -> str | None:
-        self._running.pop(digest, None)
-        self._missing.discard(digest)
-        if outcome["state"] == "planned":
-            return None
-        log = self._write_log(digest, outcome["traceback"])
-        self.outcomes[digest] = Outcome(
-            digest=digest,
-            state=outcome["state"],
-            error=outcome["error"],
-            result=outcome["result"],
-            log=log,
-            seconds=outcome["seconds"],
-        )
-        self._on_end(self.outcomes[digest])
-        return log
-
-    def _write_log(self, digest: str, text: str | None) -> str | None:
-        if text is None or self._log_dir is None:
-            return None
-        path = self._log_dir / f"{digest}.log"
-        try:
-            self._log_dir.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        except OSError:
-            return None  # the disk is full: the reason is in the row, and the study goes on
-        return str(path)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError
 
+from harness.orchestrate import crew
 from harness.orchestrate import sweep as module
 from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.cluster import SLOT_THREADS, Cluster, in_use
@@ -67,10 +68,13 @@ def test_the_first_asks_the_second_breaks_off_and_the_third_ends_the_process(
 
 
 def test_an_echo_of_the_signal_is_the_same_wish(interrupts: Interrupts, left: list[int]) -> None:
+    heard = []
     with interrupts, interrupts.breakable():
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             interrupt(number)
+            heard.append(number)
     assert interrupts.asked
+    assert len(heard) == 3, "none of them broke anything off"
     assert left == []
 
 
@@ -181,7 +185,7 @@ class Stage:
         self.ray = FakeRay(self._before)
         self._cluster = Cluster(own=True, dashboard_url=None, resources={"CPU": 2.0}, storage=str(folder))
         monkeypatch.setattr(module, "ray", self.ray)
-        monkeypatch.setattr(module, "Slot", FakeSlot)
+        monkeypatch.setattr(crew, "Slot", FakeSlot)
         monkeypatch.setattr(module, "Tuning", FakeTuning)
 
     def _before(self, method: str) -> None:
