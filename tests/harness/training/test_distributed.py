@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import TrialConfig, flatten
+from harness.config import TrialConfig, flatten, with_values
 
 FIT = """
 import json, sys
@@ -142,6 +142,22 @@ def test_two_ranks_agree_on_everything(small_world, small_trial: TrialConfig, tm
     assert one.pop("curve") != other.pop("curve"), "each has the losses of its own part of the batches"
     assert one == other
     assert one["videos"] == 3
+
+
+def test_two_ranks_agree_on_scores_between_epochs_which_change_nothing(
+    small_world, small_trial: TrialConfig, tmp_path: Path
+):
+    config = with_values(small_trial, {"training.epochs": 2, "evaluation.tious": (0.05, 0.1)})
+    found = []
+    for every in ("0", "1"):
+        (tmp_path / every).mkdir()
+        (tmp_path / every / "config.json").write_text(json.dumps(flatten(config)))
+        found.append(list(map(json.loads, run_pair(FIT, str(tmp_path / every), str(small_world.index), every))))
+    plain, scored = found
+    ours, theirs = ([entry.pop("map_avg") for entry in one["curve"]] for one in scored)
+    assert ours == theirs
+    assert all(score > 0 for score in ours)
+    assert scored == plain
 
 
 def test_two_ranks_stop_together_in_an_epoch_of_few_steps(small_world, small_trial: TrialConfig, tmp_path: Path):
