@@ -30,29 +30,6 @@ state = torch.load(Path(folder, "checkpoint.pt"), weights_only=True)
 dist.destroy_process_group()
 """
 
-STOP = """
-import json, sys
-import torch
-import torch.distributed as dist
-rank, folder = int(sys.argv[1]), sys.argv[2]
-torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-from pathlib import Path
-from harness.config import unflatten
-from harness.training.loop import Places, fit
-from harness.training.report import Interrupted, NoMeter, SilentReporter
-class Stopped(SilentReporter):
-    def should_stop(self):
-        return self.rank == 0  # only the first rank hears of it
-config = unflatten(json.loads(Path(folder, "config.json").read_text()))
-places = Places(dataset=Path(sys.argv[3]), weights=None, work=Path(folder))
-try:
-    fit(config, places, Stopped(rank=rank, world_size=2), NoMeter())
-except Interrupted as stop:
-    print(json.dumps(str(stop)))
-dist.destroy_process_group()
-"""
-
 GRADIENTS = """
 import sys
 import torch
@@ -158,13 +135,6 @@ def test_two_ranks_agree_on_scores_between_epochs_which_change_nothing(
     assert ours == theirs
     assert all(score > 0 for score in ours)
     assert scored == plain
-
-
-def test_two_ranks_stop_together_in_an_epoch_of_few_steps(small_world, small_trial: TrialConfig, tmp_path: Path):
-    (tmp_path / "config.json").write_text(json.dumps(flatten(small_trial)))
-    one, other = map(json.loads, run_pair(STOP, str(tmp_path), str(small_world.index)))
-    assert one == other == "stopped in epoch 1 of 3"
-    assert (tmp_path / "checkpoint.pt").is_file()
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(small_world, small_trial: TrialConfig, tmp_path: Path):
