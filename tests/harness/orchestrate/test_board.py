@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 
 from harness.orchestrate.board import MOST_OVERTAKEN, Board
 from harness.orchestrate.board_actor import BoardActor
@@ -235,6 +235,7 @@ def test_a_study_that_grew_has_work_for_slots_that_tune_does_not_know_of() -> No
     assert made.follow("e", 0)[2] is not None, "what never began is planned"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["take", "end", "die", "down", "submit"]), st.integers(0, 2)), max_size=60),
     st.booleans(),

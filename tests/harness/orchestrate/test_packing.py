@@ -8,7 +8,7 @@ import random
 from collections import Counter
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 
 from harness.orchestrate.packing import APART, Need, Node, Packing, Spot, Spots, share_of
 
@@ -62,6 +62,7 @@ class Cards:
         return got
 
 
+@settings(deadline=None)
 @given(NODES, st.lists(NEEDS, max_size=40), st.integers(0, 1000))
 def test_no_card_core_or_byte_is_given_away_twice_whichever_cards_ray_takes(drawn, needs, seed: int) -> None:
     machines = {node.name: node for node in nodes(drawn)}
@@ -96,6 +97,7 @@ def test_no_card_core_or_byte_is_given_away_twice_whichever_cards_ray_takes(draw
         assert sum(need.host_bytes for need in used[name]) <= node.host_bytes
 
 
+@settings(deadline=None)
 @given(NODES, st.lists(st.tuples(NEEDS, st.booleans()), max_size=40))
 def test_the_account_holds_while_trials_come_and_go(drawn, moves) -> None:
     machines = {node.name: node for node in nodes(drawn)}
@@ -117,6 +119,7 @@ def test_the_account_holds_while_trials_come_and_go(drawn, moves) -> None:
             assert sum(round(spot.share) for _, spot in here if spot.share >= 1) <= len(node.cards)
 
 
+@settings(deadline=None)
 @given(NODES, st.lists(NEEDS, max_size=20))
 def test_what_fits_alone_fits_again_once_all_others_have_ended(drawn, needs) -> None:
     packing = Packing(nodes(drawn))
@@ -130,6 +133,7 @@ def test_what_fits_alone_fits_again_once_all_others_have_ended(drawn, needs) -> 
         packing.free("again")
 
 
+@settings(deadline=None)
 @given(NODES, NEEDS)
 def test_a_trial_fits_exactly_if_some_choice_of_nodes_holds_all_its_ranks(drawn, need: Need) -> None:
     def holds(node: Node, ranks: int, level: int | None) -> bool:
@@ -154,6 +158,7 @@ def test_a_trial_fits_exactly_if_some_choice_of_nodes_holds_all_its_ranks(drawn,
     assert Packing(machines).could_fit(need) == possible
 
 
+@settings(deadline=None)
 @given(NODES, NEEDS)
 def test_a_trial_that_asks_twice_keeps_its_spots(drawn, need: Need) -> None:
     packing = Packing(nodes(drawn))
