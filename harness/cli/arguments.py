@@ -185,8 +185,8 @@ def study_parser(study: Study) -> Parser:
     where.add_argument(
         "--storage",
         metavar="URI",
-        help="where all machines of a cluster reach the results: a shared folder, or s3://bucket/prefix, to which tables "
-        "and, after every epoch, checkpoints go",
+        help="where all machines of a cluster reach the results: a shared folder, or s3://bucket/prefix, to which "
+        "tables and, after every epoch, checkpoints go",
     )
     where.add_argument(
         "--dry-run", action="store_true", help="list the trials with predicted memory; runs nothing, needs no data"

@@ -38,10 +38,15 @@ def test_an_echo_does_not_tear_what_answers_the_signal() -> None:
 
 
 def test_a_signal_among_imports_waits_for_their_end() -> None:
-    imported = False
-    with pytest.raises(KeyboardInterrupt), interrupt_later():
-        signal.raise_signal(signal.SIGTERM)
-        imported = True
+    imported: list[bool] = []
+
+    def interrupted() -> None:
+        with interrupt_later():
+            signal.raise_signal(signal.SIGTERM)
+            imported.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert imported
 
 
