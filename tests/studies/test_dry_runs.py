@@ -6,6 +6,7 @@ import pytest
 
 from harness import presets
 from harness.analysis.paper import published_at, tables_of
+from harness.cli import conduct
 from harness.cli import study as cli
 from harness.config import flatten
 from harness.memory.predict import trace
@@ -24,7 +25,7 @@ def foreseen():
 @pytest.fixture
 def predicted(monkeypatch, foreseen):
     """Let the prediction of every trial be that one."""
-    monkeypatch.setattr(cli, "predict", lambda plan, trials, terminal: {trial.digest: foreseen for trial in trials})
+    monkeypatch.setattr(conduct, "predict", lambda plan, trials, terminal: {trial.digest: foreseen for trial in trials})
 
 
 @pytest.mark.parametrize(("study", "preset"), LISTED, ids=[f"{study.name}-{preset}" for study, preset in LISTED])

@@ -85,7 +85,7 @@ def test_each_data_set_has_its_own_table_and_other_methods_are_marked():
     table, zoo = study_tables("scale_backbone", rows)
     assert zoo.title == "OpenTAD's zoo: ActivityNet-1.3 with CUHK's class scores"
     assert "ActivityNet" in table.title
-    assert cells(table, "backbone")[0] == "BMN (TSN, flow), published"
+    assert {"BMN (TSN, flow), published", "TadTR (TSN, flow), published"} <= set(cells(table, "backbone"))
     ours = dict(zip(cells(table, "backbone"), cells(table, "map_ours"), strict=True))
     assert ours["videomae-l"] == "38.0"
     assert ours["videomae-b"] == "not run"
