@@ -34,7 +34,8 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
             return {"state": reporter.stop_state}
     if reporter.rank == job.get("leaking_rank", 0):
         LEFT_BEHIND.append(b"x" * (job.get("leaks_mib", 0) << 20))
-    return {"state": "finished", "map_avg": 0.25, "resumed_at": resumed_at, "pid": os.getpid(),
+    return {"state": "finished", "map_avg": job.get("final_map", 0.25), "peak_bytes": 1,
+            "resumed_at": resumed_at, "pid": os.getpid(),
             "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0),
             "left_behind": sum(map(len, LEFT_BEHIND)), "node": _node()}  # fmt: skip
 

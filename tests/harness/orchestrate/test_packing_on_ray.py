@@ -1,12 +1,12 @@
 """Trials on a card that Ray only believes in: they share it by bytes and never overfill it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.orchestrate.cluster import Cluster, connect
+from harness.orchestrate.cluster import Cluster
 from harness.orchestrate.jobs import Event, Job
 from harness.orchestrate.packing import Need, Packing
 
@@ -14,12 +14,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarni
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        with connect(num_cpus=2, num_gpus=1) as connected:
-            yield connected
+def cluster(own_cluster: Any) -> Iterator[Cluster]:
+    with own_cluster(num_cpus=2, num_gpus=1) as connected:
+        yield connected
 
 
 def test_trials_share_a_card_by_bytes(cluster: Cluster, tmp_path: Path) -> None:

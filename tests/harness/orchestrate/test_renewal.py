@@ -1,11 +1,13 @@
-"""A worker that a trial left memory in ends, and its slot is to start another; the board is real, Ray is made up."""
+"""A worker that a trial left memory in ends, and its slot starts another; the board is real, Ray is made up."""
 
+import threading
 from typing import Any
 
 import pytest
 
-from harness.orchestrate import worker
+from harness.orchestrate import slots, worker
 from harness.orchestrate.board import Board
+from harness.orchestrate.slots import Slot, SlotConfig
 
 
 class Remote:
@@ -56,8 +58,9 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
     made = Board({digest: {} for digest in "abc"}, hand_outs=3, slots=1)
     for digest in "abc":
         made.submit(digest)
-    monkeypatch.setattr(worker.ray, "get_actor", lambda *_, **__: FakeActor(made))
-    monkeypatch.setattr(worker.ray, "get", lambda answer: answer)
+    for module in (worker, slots):
+        monkeypatch.setattr(module.ray, "get_actor", lambda *_, **__: FakeActor(made))
+        monkeypatch.setattr(module.ray, "get", lambda answer: answer)
     monkeypatch.setattr(worker, "_nodes", lambda world_size: ["n"] * world_size)
     monkeypatch.setattr(worker, "take_largest_card", lambda: None)
     monkeypatch.setattr(worker, "bound_memory", lambda card_bytes: None)
@@ -73,8 +76,8 @@ def leaving(monkeypatch: pytest.MonkeyPatch, *left: str | None) -> None:
     monkeypatch.setattr(worker, "Leftovers", lambda: type("Left", (), {"of_last_trial": lambda _: next(each)})())
 
 
-def serve() -> None:
-    worker.serve({"board": "b", "slot": 0, "execute": "x", "once": False, "cpus_per_worker": 1})
+def serve(*, kind: str = "warm") -> None:
+    worker.serve({"board": "b", "slot": 0, "execute": "x", "once": kind == "fresh", "cpus_per_worker": 1})
 
 
 def ends(board: Board) -> list[str]:
@@ -99,3 +102,47 @@ def test_a_worker_ends_after_the_trial_that_left_something_and_the_board_is_told
     assert renewed["reason"] == "its last trial left 612 MiB of host memory behind"
     assert board.takes_renewal(0)
     assert not board.takes_renewal(0), "once per worker"
+
+
+def test_workers_of_one_trial_leave_together_whichever_of_them_leaks(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.ray.train, "get_context", lambda: Context(0, 2))
+    monkeypatch.setattr(worker, "broadcast_from_rank_zero", lambda job: job)
+    others = iter([None, "1 GiB on the card"])
+    monkeypatch.setattr("harness.training.distributed.gather", lambda mine: [mine, next(others)])
+    leaving(monkeypatch, None, None)
+    serve()
+    assert ends(board) == ["a", "b"]
+    assert board.takes_renewal(0)
+
+
+def test_a_fresh_worker_does_not_look(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving(monkeypatch)
+    serve(kind="fresh")
+    assert ends(board) == ["a"]
+
+
+def test_a_warm_slot_starts_workers_until_one_ends_because_there_is_nothing_left(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving(monkeypatch, "1 GiB of host memory", "2 GiB of host memory", None)
+    groups: list[int] = []
+
+    def fit(slot: Slot, spot: Any) -> None:
+        groups.append(slot.index)
+        serve()
+
+    monkeypatch.setattr(Slot, "_fit", fit)
+    slot = Slot(0, SlotConfig(kind="warm", board="b", execute="x", storage="s"), threading.Event())
+    slot.start()
+    assert slot.join(60)
+    assert slot.error is None
+    assert groups == [0, 0, 0]
+    assert ends(board) == ["a", "b", "c"]
+
+
+def test_a_board_that_is_closed_wants_no_new_worker(board: Board) -> None:
+    board.renew(0, "1 GiB of host memory")
+    board.closed = True
+    assert not board.takes_renewal(0)

@@ -85,6 +85,28 @@ assert any(grad.abs().max() > 0 for grad in gradients[0])
 dist.destroy_process_group()
 print("equal")
 """
+STOP = """
+import json, sys
+import torch
+import torch.distributed as dist
+rank, folder = int(sys.argv[1]), sys.argv[2]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+from pathlib import Path
+from harness.config import unflatten
+from harness.training.loop import Places, fit
+from harness.training.report import Interrupted, NoMeter, SilentReporter
+class Stopped(SilentReporter):
+    def should_stop(self):
+        return self.rank == 0  # only the first rank hears of it
+config = unflatten(json.loads(Path(folder, "config.json").read_text()))
+places = Places(dataset=Path(sys.argv[3]), weights=None, work=Path(folder))
+try:
+    fit(config, places, Stopped(rank=rank, world_size=2), NoMeter())
+except Interrupted as stop:
+    print(json.dumps(str(stop)))
+dist.destroy_process_group()
+"""
 
 
 def run_pair(script: str, *arguments: str) -> list[str]:
@@ -144,3 +166,10 @@ def test_a_batch_that_ranks_cannot_share_is_refused(small_world, small_trial: Tr
     places = Places(dataset=small_world.index, weights=None, work=tmp_path)
     with pytest.raises(ValueError, match=r"training.batch_size is 2, expected a multiple of the 3 workers"):
         fit(small_trial, places, SilentReporter(world_size=3), NoMeter())
+
+
+def test_two_ranks_stop_together_in_an_epoch_of_few_steps(small_world, small_trial: TrialConfig, tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps(flatten(small_trial)))
+    one, other = map(json.loads, run_pair(STOP, str(tmp_path), str(small_world.index)))
+    assert one == other == "stopped in epoch 1 of 3"
+    assert (tmp_path / "checkpoint.pt").is_file()
