@@ -1,8 +1,6 @@
 """A cluster of three raylets on this machine: one is killed while it runs a trial, and every trial ends well."""
 
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +11,9 @@ from harness.orchestrate.jobs import Event, Job
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    yield cluster
-    cluster.shutdown()
-
-
-def test_a_killed_raylets_trial_goes_on_elsewhere_from_its_checkpoint(nodes: Any, tmp_path: Path) -> None:
+def test_a_killed_raylets_trial_goes_on_elsewhere_from_its_checkpoint(
+    nodes: Any, remove_one: Callable[..., Any], tmp_path: Path
+) -> None:
     from harness.orchestrate.cluster import connect
     from harness.orchestrate.sweep import run_sweep
 
@@ -39,7 +23,7 @@ def test_a_killed_raylets_trial_goes_on_elsewhere_from_its_checkpoint(nodes: Any
     def hear(event: Event) -> None:
         events.append(event)
         if len(workers) == 2 and event.kind == "report" and (event.values.get("epoch") or 0) >= 2:
-            nodes.remove_node(workers.pop(), allow_graceful=False)
+            workers.remove(remove_one(workers))
 
     payload = {"work": str(tmp_path), "epochs": 12, "sleep_s": 0.5}
     with connect(nodes.address, storage=str(tmp_path / "ray")) as cluster:
