@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.cluster import NAMESPACE, Cluster
@@ -140,7 +141,12 @@ class _Sweep:
         self._leaving = threading.Event()
         actor: Any = ray.remote(BoardActor)
         self._board: Any = actor.options(
-            name=config.board, namespace=NAMESPACE, num_cpus=0, max_concurrency=10_000
+            name=config.board,
+            namespace=NAMESPACE,
+            num_cpus=0,
+            max_concurrency=10_000,
+            # On the study's own machine: with any other one the whole study would be lost, not only a trial.
+            scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
         ).remote(
             {job.digest: dict(job.payload) for job in ledger.jobs},
             hand_outs=1 + MAX_FAILURES,
