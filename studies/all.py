@@ -4,7 +4,8 @@
     python studies/all.py --preset paper --dry-run --device h100-80gb     every trial with its predicted memory
 
 The same as `tadscale reproduce`, which lists the options. Results, one folder a study, and reproduction.md are in
-results/ (or --results DIR). The whole tiny suite is meant to take under 90 minutes on two cores (not run yet).
+results/ (or --results DIR). The whole tiny suite is meant to take under 90 minutes on two cores (an
+estimate).
 """
 
 import sys

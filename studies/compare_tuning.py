@@ -8,7 +8,7 @@ The paper (THUMOS14), features, fine-tuned frames, AdaTAD: S 57.6, 67.1, 68.8; B
 Expect AdaTAD to be level with full fine-tuning or better, for less memory. `--preset opentad` also gives each arm the
 augmentation, dropout and suppression of OpenTAD's config for it, which is not a controlled comparison.
 Adapters need a longer schedule than the other tiny studies have: 24 epochs at a higher rate. About 13 minutes on two
-cores (estimated; not run yet).
+cores (estimated).
 """
 
 from harness import presets
