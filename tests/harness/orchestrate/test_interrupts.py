@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,9 @@ def test_a_thread_of_a_study_keeps_ray_from_being_shut_down_beneath_it() -> None
     assert not in_use()
 
 
+NODE = "0" * 56
+
+
 class FakeRay:
     """Answers what a sweep asks its board; `before` is called with every method's name and may do anything."""
 
@@ -124,7 +128,11 @@ class FakeRay:
         return self
 
     def options(self, **options: Any) -> Any:
+        assert options["scheduling_strategy"].node_id == NODE, "the board is on the study's own machine"
         return _Called(self._make)
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: NODE)
 
     def get(self, answer: Any, timeout: float | None = None) -> Any:
         name, arguments = answer
