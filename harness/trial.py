@@ -384,7 +384,9 @@ def _so_far(state: State, curve: Sequence[Mapping[str, float | int]]) -> dict[st
 
 def _keep_only_results(work: Path) -> None:
     """Drop what only a resume would need; the averaged weights and the detections stay."""
-    for name in ("checkpoint.pt", "curve.jsonl"):
+    from harness.training.checkpoint import CHECKPOINT, CURVE
+
+    for name in (CHECKPOINT, CURVE):
         (work / name).unlink(missing_ok=True)
 
 

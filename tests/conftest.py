@@ -1,13 +1,17 @@
 """Shared fixtures: where the real data lies, and a small world of videos that a detector can be trained on."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.config import AugmentConfig, DataConfig, DetectionConfig, TrainingConfig, TrialConfig, WindowConfig
+from harness.training.report import SilentReporter
+from harness.trial import TrialJob
 from models.config import ActionFormerConfig, AdapterConfig, DetectorConfig, EngineConfig, VideoMAEConfig
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -105,3 +109,43 @@ def _write_moving_square(path: Path, start_s: float, label: str) -> None:
 def small_trial(small_world: SmallWorld) -> TrialConfig:
     """Return a trial of about a second per epoch."""
     return replace(small_world.config)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., TrialJob]:
+    """Return what makes a trial's job that runs in this process, with everything below the test's folder."""
+
+    def make(config: TrialConfig, **changes: Any) -> TrialJob:
+        usual: dict[str, Any] = {
+            "study": "test",
+            "name": "one",
+            "attempt": 1,
+            "results": tmp_path,
+            "dataset": tmp_path,
+            "weights": None,
+            "device": "cpu",
+            "threads": 1,
+            "data_workers": 0,
+            "predicted_peak_bytes": None,
+            "slot": "inline",
+        }
+        return TrialJob(config=config, **{**usual, **changes})
+
+    return make
+
+
+@pytest.fixture
+def stop_after() -> Callable[..., SilentReporter]:
+    """Return what makes a reporter that asks a trial to stop once it was asked so many times."""
+
+    class StopAfter(SilentReporter):
+        def __init__(self, steps: int, state: str = "interrupted") -> None:
+            super().__init__()
+            self.stop_state = state
+            self.left = steps
+
+        def should_stop(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+    return StopAfter

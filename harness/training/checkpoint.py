@@ -15,6 +15,8 @@ from harness.training.step import Trainee
 from models.tuning import load_trainable_state, trainable_state
 
 VERSION = 1
+CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
+"""Files of a run that is under way, in its own folder."""
 
 
 @dataclass

@@ -19,9 +19,7 @@ import pyarrow as pa
 
 from harness.atomic import whole_file
 from harness.tables.storage import Location, Place, delete, place_of, write_bytes
-from harness.training.checkpoint import read_progress
-
-CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
+from harness.training.checkpoint import CHECKPOINT, CURVE, read_progress
 
 
 class Copies:

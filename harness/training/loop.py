@@ -23,7 +23,7 @@ from harness.data.cache import FrameCache
 from harness.data.index import load_index
 from harness.data.loader import BATCH_TIMEOUT_S, Batch, train_loader
 from harness.evaluation.average_precision import MapResult
-from harness.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from harness.training.checkpoint import CHECKPOINT, CURVE, Position, load_checkpoint, save_checkpoint
 from harness.training.distributed import any_rank, broadcast_parameters
 from harness.training.extract import ensure_features
 from harness.training.infer import check_class_scores, score
@@ -116,7 +116,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
     # Dropout differs between ranks; everything before this line must not.
     torch.manual_seed(config.seed * 1_000_003 + reporter.rank)
 
-    checkpoint, curve_path = places.work / "checkpoint.pt", places.work / "curve.jsonl"
+    checkpoint, curve_path = places.work / CHECKPOINT, places.work / CURVE
     position = load_checkpoint(checkpoint, trainee, digest=identity) if checkpoint.is_file() else Position()
     curve = _read_curve(curve_path, position.epoch)
     unreadable: dict[str, str] = {}

@@ -8,45 +8,19 @@ import pytest
 from harness.analysis.summary import has_result, summarise
 from harness.config import TrialConfig, with_values
 from harness.tables import best, load, read_curves
-from harness.training.report import SilentReporter
-from harness.trial import TrialJob, execute
+from harness.trial import execute
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class EndedBy(SilentReporter):
-    """Asks a trial to end, after so many of its steps, as a study or its scheduler would."""
-
-    def __init__(self, state: str, steps: int) -> None:
-        super().__init__()
-        self.stop_state = state
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 @pytest.mark.parametrize(("state", "every"), [("stopped_early", 1), ("stopped_early", 0), ("interrupted", 1)])
 def test_the_row_of_a_trial_that_was_ended_has_its_last_map(
-    small_world, small_trial: TrialConfig, tmp_path: Path, state: str, every: int
+    small_world, small_trial: TrialConfig, tmp_path: Path, make_job, stop_after, state: str, every: int
 ):
-    job = TrialJob(
-        study="test",
-        name="one",
-        config=with_values(small_trial, {"evaluation.tious": (0.05, 0.1)}),
-        attempt=1,
-        results=tmp_path,
-        dataset=small_world.index,
-        weights=None,
-        device="cpu",
-        threads=1,
-        data_workers=0,
-        predicted_peak_bytes=None,
-        slot="inline",
-        validate_every=every,
+    job = make_job(
+        with_values(small_trial, {"evaluation.tious": (0.05, 0.1)}), dataset=small_world.index, validate_every=every
     )
-    reporter = EndedBy(state, 7)  # in the third of three epochs
+    reporter = stop_after(7, state)  # in the third of three epochs
     execute(json.loads(json.dumps(job.to_json())), reporter)
     (row,) = load(tmp_path).to_pylist()
     assert row["state"] == state

@@ -24,23 +24,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def job(small_world, small_trial: TrialConfig, tmp_path: Path) -> TrialJob:
+def job(small_world, small_trial: TrialConfig, tmp_path: Path, make_job) -> TrialJob:
     """Return a trial of one epoch."""
     training = replace(small_trial.training, epochs=1, warmup_epochs=0)
-    return TrialJob(
-        study="test",
-        name="one",
-        config=replace(small_trial, training=training),
-        attempt=1,
-        results=tmp_path / "results",
-        dataset=small_world.index,
-        weights=None,
-        device="cpu",
-        threads=1,
-        data_workers=0,
-        predicted_peak_bytes=None,
-        slot="inline",
-    )
+    return make_job(replace(small_trial, training=training), results=tmp_path / "results", dataset=small_world.index)
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ def _train(given: argparse.Namespace, options: Options, terminal: Terminal) -> i
     from harness.cli.reporter import TerminalReporter
     from harness.config import with_value
     from harness.memory.measure import meter_for
+    from harness.training.checkpoint import CHECKPOINT
     from harness.training.loop import fit
     from harness.training.report import Interrupted
 
@@ -149,7 +150,7 @@ def _train(given: argparse.Namespace, options: Options, terminal: Terminal) -> i
         return 130
     result = _result(outcome, config, getattr(meter, "peak_bytes", None))
     _write(given.out / "result.json", result)
-    (given.out / "checkpoint.pt").unlink(missing_ok=True)
+    (given.out / CHECKPOINT).unlink(missing_ok=True)
     _show(given, result, terminal)
     return 0
 

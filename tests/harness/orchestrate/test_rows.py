@@ -14,22 +14,10 @@ from harness.trial import UNWRITTEN, TrialJob, row_without_result
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> TrialJob:
+def job(tmp_path: Path, make_job) -> TrialJob:
     """Return a trial whose rows go to `tables` below the test's folder."""
-    return TrialJob(
-        study="s",
-        name="one",
-        config=presets.synthetic_adatad(),
-        attempt=1,
-        results=tmp_path,
-        dataset=tmp_path,
-        weights=None,
-        device="cpu",
-        threads=1,
-        data_workers=0,
-        predicted_peak_bytes=1,
-        slot="warm",
-        tables=(tmp_path / "tables").as_uri(),
+    return make_job(
+        presets.synthetic_adatad(), predicted_peak_bytes=1, slot="warm", tables=(tmp_path / "tables").as_uri()
     )
 
 

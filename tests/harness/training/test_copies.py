@@ -129,21 +129,9 @@ def test_without_a_store_nothing_happens(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-class StopAfter(SilentReporter):
-    """Asks to stop after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_a_trial_goes_on_where_a_machine_that_is_gone_left_it(
-    small_world, small_trial: TrialConfig, tmp_path: Path, store: Path
+    small_world, small_trial: TrialConfig, tmp_path: Path, store: Path, make_job, stop_after
 ) -> None:
     store.mkdir()
     index = store / "index.json"
@@ -151,16 +139,18 @@ def test_a_trial_goes_on_where_a_machine_that_is_gone_left_it(
 
     def job(machine: str, tables: Path | None, attempt: int = 1) -> TrialJob:
         results = tmp_path / machine
-        return TrialJob(
-            study="s", name="one", config=small_trial, attempt=attempt, results=results, weights=None, device="cpu",
-            dataset=results / "index.json" if tables else small_world.index, threads=1, data_workers=0, slot="inline",
-            predicted_peak_bytes=None, tables=f"file://{tables}" if tables else None,
-        )  # fmt: skip
+        return make_job(
+            small_trial,
+            attempt=attempt,
+            results=results,
+            dataset=results / "index.json" if tables else small_world.index,
+            tables=f"file://{tables}" if tables else None,
+        )
 
     undisturbed = execute(job("alone", None).to_json(), SilentReporter())
     assert undisturbed["state"] == "finished"
-    assert execute(job("gone", store).to_json(), StopAfter(5))["state"] == "interrupted"
-    later = StopAfter(10**6)
+    assert execute(job("gone", store).to_json(), stop_after(5))["state"] == "interrupted"
+    later = stop_after(10**6)
     ended = execute(job("another", store, 2).to_json(), later)
     assert (ended["state"], ended["map_avg"]) == ("finished", undisturbed["map_avg"])
     assert len([report for report in later.reports if "epoch" in report]) < small_trial.training.epochs
@@ -173,13 +163,16 @@ def test_a_trial_goes_on_where_a_machine_that_is_gone_left_it(
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_traceback_of_a_failed_trial_is_copied(
-    small_world, small_trial: TrialConfig, tmp_path: Path, store: Path
+    small_world, small_trial: TrialConfig, tmp_path: Path, store: Path, make_job
 ) -> None:
     store.mkdir()
-    broken = TrialJob(
-        study="s", name="one", config=small_trial, attempt=3, results=tmp_path / "one", device="cpu", threads=1,
-        weights=tmp_path / "missing.pth", dataset=small_world.index, data_workers=0, slot="inline",
-        predicted_peak_bytes=None, tables=f"file://{store}",
-    )  # fmt: skip
+    broken = make_job(
+        small_trial,
+        attempt=3,
+        results=tmp_path / "one",
+        weights=tmp_path / "missing.pth",
+        dataset=small_world.index,
+        tables=f"file://{store}",
+    )
     assert execute(broken.to_json(), SilentReporter())["state"] == "failed"
     assert "missing.pth" in (store / "work" / digest(small_trial) / "traceback-3.txt").read_text()

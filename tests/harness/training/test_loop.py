@@ -18,18 +18,6 @@ def places(small_world, folder: Path) -> Places:
     return Places(dataset=small_world.index, weights=None, work=folder)
 
 
-class StopAfter(SilentReporter):
-    """Asks to stop when it has been asked `steps` times."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 def same(one: Fit, other: Fit) -> bool:
     return one.result == other.result and one.curve == other.curve
 
@@ -43,30 +31,32 @@ def test_two_runs_of_one_trial_are_equal_to_the_last_digit(small_world, small_tr
 
 @pytest.mark.parametrize("steps", [0, 2, 4, 7])
 def test_a_run_stopped_anywhere_and_resumed_equals_one_that_was_not(
-    small_world, small_trial: TrialConfig, tmp_path: Path, steps: int
+    small_world, small_trial: TrialConfig, tmp_path: Path, stop_after, steps: int
 ):
     whole = fit(small_trial, places(small_world, tmp_path / "whole"), SilentReporter(), NoMeter())
     parts = places(small_world, tmp_path / "parts")
     with pytest.raises(Interrupted):
-        fit(small_trial, parts, StopAfter(steps), NoMeter())
+        fit(small_trial, parts, stop_after(steps), NoMeter())
     resumed = fit(small_trial, parts, SilentReporter(), NoMeter())
     assert same(whole, resumed)
 
 
-def test_a_checkpoint_of_another_trial_is_refused(small_world, small_trial: TrialConfig, tmp_path: Path):
+def test_a_checkpoint_of_another_trial_is_refused(small_world, small_trial: TrialConfig, tmp_path: Path, stop_after):
     where = places(small_world, tmp_path)
     with pytest.raises(Interrupted):
-        fit(small_trial, where, StopAfter(1), NoMeter())
+        fit(small_trial, where, stop_after(1), NoMeter())
     with pytest.raises(ValueError, match=r"checkpoint .* is of trial"):
         fit(replace(small_trial, seed=5), where, SilentReporter(), NoMeter())
 
 
-def test_training_moves_adapters_and_head_and_nothing_else(small_world, small_trial: TrialConfig, tmp_path: Path):
+def test_training_moves_adapters_and_head_and_nothing_else(
+    small_world, small_trial: TrialConfig, tmp_path: Path, stop_after
+):
     where = places(small_world, tmp_path)
     torch.manual_seed(small_trial.seed)
     before = {name: value.clone() for name, value in prepare_detector(small_trial, where).state_dict().items()}
     with pytest.raises(Interrupted):
-        fit(small_trial, where, StopAfter(5), NoMeter())
+        fit(small_trial, where, stop_after(5), NoMeter())
     state = torch.load(where.work / "checkpoint.pt", weights_only=True)
     frozen = {name for name in before if name.startswith("backbone.") and "adapter" not in name}
     assert frozen

@@ -23,18 +23,6 @@ def places(small_world, folder: Path) -> Places:
     return Places(dataset=small_world.index, weights=None, work=folder)
 
 
-class StopAfter(SilentReporter):
-    """Asks to stop when it has been asked `steps` times."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 def run(small_world, config: TrialConfig, folder: Path) -> Fit:
     return fit(config, places(small_world, folder), SilentReporter(), NoMeter())
 
@@ -54,12 +42,14 @@ def test_a_run_under_a_lean_policy_ends_where_the_plain_one_does(
     assert lean.result.map_avg == pytest.approx(plain.result.map_avg, abs=1e-3)
 
 
-def test_a_run_with_its_state_on_the_host_resumes_exactly(small_world, small_trial: TrialConfig, tmp_path: Path):
+def test_a_run_with_its_state_on_the_host_resumes_exactly(
+    small_world, small_trial: TrialConfig, tmp_path: Path, stop_after
+):
     config = with_values(small_trial, {"engine": INSIDE})
     whole = run(small_world, config, tmp_path / "whole")
     parts = places(small_world, tmp_path / "parts")
     with pytest.raises(Interrupted):
-        fit(config, parts, StopAfter(4), NoMeter())
+        fit(config, parts, stop_after(4), NoMeter())
     resumed = fit(config, parts, SilentReporter(), NoMeter())
     assert whole.result == resumed.result
     assert whole.curve == resumed.curve

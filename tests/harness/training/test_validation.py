@@ -138,34 +138,26 @@ def test_a_run_killed_between_a_checkpoint_and_its_score_is_scored_when_it_goes_
     assert [report["epoch"] for report in reporter.reports if "epoch" in report] == [2, 3]
 
 
-class StopAfter(SilentReporter):
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 @pytest.mark.parametrize("steps", [2, 3, 5])
 def test_a_run_stopped_anywhere_and_resumed_has_the_scores_of_one_that_was_not(
-    small_world, trial: TrialConfig, tmp_path: Path, steps: int
+    small_world, trial: TrialConfig, tmp_path: Path, stop_after, steps: int
 ):
     whole = fit(trial, places(small_world, tmp_path / "whole", 1), SilentReporter(), NoMeter())
     parts = places(small_world, tmp_path / "parts", 1)
     with pytest.raises(Interrupted) as stopped:
-        fit(trial, parts, StopAfter(steps), NoMeter())
+        fit(trial, parts, stop_after(steps), NoMeter())
     assert list(stopped.value.curve) == whole.curve[: steps // 3]
     resumed = fit(trial, parts, SilentReporter(), NoMeter())
     assert resumed.curve == whole.curve
     assert resumed.result == whole.result
 
 
-def test_scoring_may_be_turned_on_for_a_run_that_began_without(small_world, trial: TrialConfig, tmp_path: Path):
+def test_scoring_may_be_turned_on_for_a_run_that_began_without(
+    small_world, trial: TrialConfig, tmp_path: Path, stop_after
+):
     whole = fit(trial, places(small_world, tmp_path / "whole", 0), SilentReporter(), NoMeter())
     with pytest.raises(Interrupted):
-        fit(trial, places(small_world, tmp_path / "parts", 0), StopAfter(4), NoMeter())
+        fit(trial, places(small_world, tmp_path / "parts", 0), stop_after(4), NoMeter())
     resumed = fit(trial, places(small_world, tmp_path / "parts", 1), SilentReporter(), NoMeter())
     assert resumed.result == whole.result
     assert [score is not None for score in scores(resumed)] == [False, True, True]
