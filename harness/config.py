@@ -383,6 +383,7 @@ ADDED: dict[str, Any] = {
     "model.head.overlapping_ranges": False,
     "model.head.share_similar": True,
     "model.head.masking": "opentad",
+    "model.head.offset_bias": 0.0,
     "detection.class_agnostic": False,
     "detection.voting_iou": None,
     "detection.external": "none",

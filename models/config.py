@@ -380,6 +380,9 @@ class ActionFormerConfig:
     projection_dropout: float = 0.0
     label_smoothing: float = 0.0
     regression_weight: float = 1.0
+    offset_bias: float = 0.0
+    """Added to the initial bias of both offsets, in strides. An offset that is negative at every point has no gradient
+    and stays zero; a positive bias keeps a short schedule from that (results/published/README.md)."""
     normaliser_init: float = 100.0
     """Start of the running mean of positives per step that divides the losses."""
     position_embedding: bool = False

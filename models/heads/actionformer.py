@@ -95,6 +95,9 @@ class ActionFormerHead(Head):
         self.scales = nn.Parameter(torch.ones(config.levels))
         assert self.classification.out.bias is not None
         nn.init.constant_(self.classification.out.bias, -math.log((1 - PRIOR) / PRIOR))
+        assert self.regression.out.bias is not None
+        with torch.no_grad():
+            self.regression.out.bias += config.offset_bias
         self.normaliser = LossNormaliser(config.normaliser_init)
 
     def forward(self, features: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]) -> Predictions:

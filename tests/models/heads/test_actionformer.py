@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harness.presets import TINY_HEADS
 from models.config import VIDEOMAE, ActionFormerConfig
 from models.heads.actionformer import ActionFormerHead, Predictions, padded_length
 from models.heads.points import Points, assign_targets, make_points
@@ -284,6 +285,32 @@ def test_untrained_points_are_almost_sure_of_nothing(head_config: ActionFormerCo
     assert network.scales.tolist() == [1] * 4
     assert network.regression.out.bias is not None
     assert network.regression.out.bias.any(), "the published code leaves this one at PyTorch's default"
+
+
+def silent_sides(config: ActionFormerConfig, seed: int) -> int:
+    """Count the sides without any gradient on a new head: features that hardly differ from cell to cell."""
+    torch.manual_seed(seed)
+    network = ActionFormerHead(config, channels=96, num_classes=8, length=64).eval()
+    features = torch.randn(1, 96, 1) + 0.1 * torch.randn(1, 96, 64)
+    predictions = network(features, torch.ones(1, 64).bool())
+    return int((predictions.offsets.detach().amax(dim=(0, 1)) == 0).sum())
+
+
+def test_a_bias_keeps_both_sides_from_being_silent_at_the_start() -> None:
+    config = TINY_HEADS["actionformer"]
+    assert isinstance(config, ActionFormerConfig)
+    assert sum(silent_sides(replace(config, offset_bias=0.0), seed) for seed in range(20)) > 0
+    assert sum(silent_sides(config, seed) for seed in range(20)) == 0
+
+
+def test_the_bias_of_the_offsets_is_added_and_changes_nothing_else(head_config: ActionFormerConfig) -> None:
+    torch.manual_seed(0)
+    plain = head(head_config).state_dict()
+    torch.manual_seed(0)
+    moved = head(replace(head_config, offset_bias=1.5)).state_dict()
+    differ = {name for name, value in plain.items() if not torch.equal(value, moved[name])}
+    assert differ == {"regression.out.bias"}
+    torch.testing.assert_close(moved["regression.out.bias"], plain["regression.out.bias"] + 1.5)
 
 
 def on_valid(predictions: Predictions) -> tuple[Tensor, Tensor]:
