@@ -64,8 +64,8 @@ TINY_HEADS: Mapping[str, HeadConfig] = {
         normaliser_init=50.0,
     ),
 }
-"""The heads of the published tables, for a laptop. Without the bias, one side of the offsets is zero at every point from
-the first step on in one trial of twelve, and stays so (results/published/README.md)."""
+"""The heads of the published tables, for a laptop. Without the bias, one side of the offsets is zero at every point
+from the first step on in one trial of twelve, and stays so (results/published/README.md)."""
 
 TIA, WINDOW = AdapterConfig(kind="tia"), RepresentationConfig()
 ARMS: Mapping[str, Mapping[str, Any]] = {

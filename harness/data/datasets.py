@@ -22,7 +22,8 @@ from harness.config import (
     flatten,
 )
 from harness.data.spec import Arm, DatasetSpec, Task, Variant
-from models.config import ActionFormerConfig, HeadConfig
+from harness.presets import TINY_HEADS
+from models.config import HeadConfig
 from models.published import ACTIONFORMER, ACTIONFORMER_CLASSES, GTAD, TRIDET
 
 __all__ = ["DATASETS", "THUMOS14_CLASSES", "Arm", "DatasetSpec", "Task", "Variant", "dataset_of"]
@@ -265,11 +266,7 @@ SYNTHETIC = DatasetSpec(
     ),
     detection=DetectionConfig(pre_nms=500, nms_sigma=0.5, nms_min_score=0.001, max_detections=200),
     evaluation=EvaluationConfig(),
-    heads={
-        "actionformer": ActionFormerConfig(
-            width=96, embed_layers=1, stem_layers=1, levels=4, path_dropout=0.0, normaliser_init=50.0
-        )
-    },
+    heads=TINY_HEADS,
     note="Written by harness.data.synthetic; a few hundred steps instead of several thousand, so rates are higher.",
 )
 
