@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.allocator import keep_freed_memory
 from harness.config import TrialConfig, digest, flatten, unflatten
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.study import State
 from harness.tables.storage import Location, TableUnwritable
 from harness.tables.write import write_curves, write_row
@@ -66,7 +67,7 @@ class TrialJob:
     """File of an external classifier."""
     cache_bytes: int = 0
     """How much the frame cache of the machine that runs the trial may hold; 0: no cache."""
-    batch_timeout_s: float = 600.0
+    batch_timeout_s: float = BATCH_TIMEOUT_S
     """Longest wait for a batch without any sign of life from those who load it; then the trial has failed."""
     engine: EngineConfig | None = None
     """What the planner made of `auto`; None: the config's own policy, or it is planned where the trial runs."""

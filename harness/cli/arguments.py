@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.data.datasets import DATASETS, dataset_of
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.study import OBJECTIVES, Fidelity, Study
 from harness.units import GIB, format_bytes, parse_bytes
 
 DEFAULT_CACHE_BYTES = 16 * GIB
 """An hour and more of 30 frames per second, at the size that 160 x 160 windows are read in."""
-
-DEFAULT_BATCH_TIMEOUT_S = 600
-"""A cold network file system, asked for the far end of a long video, may take minutes."""
 
 
 class UserError(ValueError):
@@ -111,10 +109,10 @@ def study_parser(study: Study) -> Parser:
     how.add_argument(
         "--batch-timeout",
         type=_count,
-        default=DEFAULT_BATCH_TIMEOUT_S,
+        default=BATCH_TIMEOUT_S,
         metavar="SECONDS",
         help="a trial whose loader gives no batch and no sign of life for this long ends as failed, with the name of "
-        f"the video that hangs (default: {DEFAULT_BATCH_TIMEOUT_S})",
+        f"the video that hangs (default: {BATCH_TIMEOUT_S:g})",
     )
     how.add_argument(
         "--exclusive",

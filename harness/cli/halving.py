@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.plan import Plan
-from harness.cli.running import JobMaker, Ran, considering, predict, say_where_to_look, trials_at
+from harness.cli.running import JobMaker, Ran, considering, predict, say_where_to_look, telling, trials_at
 from harness.cli.terminal import Terminal
 from harness.orchestrate.fidelity import rung_sizes, rungs
 from harness.study import Fidelity, Trial
@@ -74,10 +74,7 @@ def run_halving(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> R
             total=sum(rung_sizes(points, len(spaces), fidelity.eta)),
             done_before=len(before.plan.trials) - len(before.plan.missing(before.rows)),
             epochs=max(space.grid.base.training.epochs for space in spaces),
-            console=terminal.console,
-            quiet=terminal.quiet,
-            log_dir=plan.folder / "work" / "logs",
-            describe=plan.grid.describe,
+            telling=telling(plan, terminal),
         )
     after = climbed(plan)
     for line in _what_climbed(after, fidelity):

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.cli.arguments import DEFAULT_BATCH_TIMEOUT_S, DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
+from harness.cli.arguments import DEFAULT_CACHE_BYTES, Parser, UserError, study_parser
 from harness.config import NAMED, parse_value
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.study import Fidelity, Grid, Search, Study
 
 
@@ -25,7 +26,7 @@ class Options:
     """File of an external classifier."""
     cache_size: int = DEFAULT_CACHE_BYTES
     """Bytes of the frame cache; 0: none."""
-    batch_timeout: float = DEFAULT_BATCH_TIMEOUT_S
+    batch_timeout: float = BATCH_TIMEOUT_S
     """Seconds without a batch, or a sign of one, after which a trial has failed."""
     overrides: tuple[tuple[str, str], ...]
     seeds: int | None

@@ -73,9 +73,12 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
         )
         if jobs:
             say_where_to_look(plan, terminal)
-            stopped = run_trials(jobs, options=maker.how, done_before=len(plan.trials) - len(jobs),
-                                 console=terminal.console, quiet=terminal.quiet, on_row=note,
-                                 describe=plan.grid.describe)  # fmt: skip
+            stopped = run_trials(
+                jobs,
+                options=maker.how,
+                done_before=len(plan.trials) - len(jobs),
+                telling=replace(telling(plan, terminal), on_row=note),
+            )
         rows = plan.rows()
     else:
         terminal.note(f"all {len(plan.trials)} trials are done; --fresh runs them again")
@@ -102,15 +105,21 @@ def run_search(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ra
             considering(plan, columns, terminal),
             options=JobMaker(plan, columns, terminal).how,
             budget_bytes=plan.budget_bytes,
-            console=terminal.console,
-            quiet=terminal.quiet,
-            log_dir=plan.folder / "work" / "logs",
-            describe=plan.grid.describe,
+            telling=telling(plan, terminal),
         )
     else:
         terminal.note(f"all {search.samples} points are done; --samples N draws more, --fresh begins anew")
     plan = drawn(plan)
     return Ran(plan=plan, rows=plan.rows(), stopped=stopped, wanted=search.samples)
+
+
+def telling(plan: Plan, terminal: Terminal) -> Any:
+    """Return where a study on Ray says what happens."""
+    from harness.orchestrate.telling import Telling
+
+    return Telling(
+        folder=plan.folder.resolve(), console=terminal.console, quiet=terminal.quiet, describe=plan.grid.describe
+    )
 
 
 def say_where_to_look(plan: Plan, terminal: Terminal) -> None:

@@ -7,6 +7,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+BATCH_TIMEOUT_S = 600.0
+"""Longest wait for a batch without any sign of life from those who load it. A cold network file system, asked for the
+far end of a long video, may take minutes."""
+
 GIVEN_UP = "given up: "
 """How the names of threads begin that were left behind."""
 

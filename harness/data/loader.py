@@ -19,6 +19,7 @@ from numpy import ndarray
 from harness.config import DataConfig
 from harness.data.cache import FrameCache
 from harness.data.features import FeatureStore
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.data.index import Dataset, Video
 from harness.data.loader_batch import (
     ACTIONS_MULTIPLE,
@@ -28,7 +29,7 @@ from harness.data.loader_batch import (
     max_actions,
     reference,
 )
-from harness.data.loader_wait import BATCH_TIMEOUT_S, HungLoader, Pulse, WindowLoader
+from harness.data.loader_wait import HungLoader, Pulse, WindowLoader
 from harness.data.loader_windows import TestWindows, TrainWindows, reading_side, without_short
 from harness.data.sampling import Stretch, on_cells, sliding_windows
 from harness.data.video import READ_TIMEOUT_S

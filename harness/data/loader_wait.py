@@ -22,9 +22,6 @@ from harness.data.guard import NoSignOfLife, guarded
 from harness.data.index import Video
 from harness.data.loader_batch import Batch, Loaded, collate
 
-BATCH_TIMEOUT_S = 600.0
-"""Longest wait for a batch without any sign of life from those who load it."""
-
 KILL_WAIT_S = 5.0
 
 RESTING = -1.0

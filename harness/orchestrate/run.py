@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
-from rich.console import Console
 
-from harness.config import TrialConfig
 from harness.orchestrate.cluster import connect
 from harness.orchestrate.failures import classify
 from harness.orchestrate.following import Following
 from harness.orchestrate.history import History
 from harness.orchestrate.interrupts import Interrupts
 from harness.orchestrate.jobs import Event, Job, Outcome
-from harness.orchestrate.live import FILE as LIVE_FILE
 from harness.orchestrate.live import LiveFile
 from harness.orchestrate.needs import need_of
 from harness.orchestrate.nodes import survey
@@ -29,7 +26,7 @@ from harness.orchestrate.rows import Rows
 from harness.orchestrate.sources import JobSource
 from harness.orchestrate.stopping import Judging
 from harness.orchestrate.sweep import run_sweep
-from harness.orchestrate.tensorboard import FOLDER as TENSORBOARD
+from harness.orchestrate.telling import Telling
 from harness.orchestrate.tensorboard import TensorBoard
 from harness.study import SchedulerMetric, SchedulerName, Trial
 from harness.trial import TrialJob
@@ -37,7 +34,6 @@ from harness.trial import TrialJob
 EXECUTE = "harness.trial.execute"
 
 Row = Mapping[str, Any]
-Describe = Callable[[TrialConfig], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,34 +56,21 @@ class SweepOptions(Demand):
     """Names files that every machine must have."""
 
 
-def run_trials(
-    jobs: Sequence[TrialJob],
-    *,
-    options: SweepOptions,
-    done_before: int,
-    console: Console,
-    quiet: bool,
-    on_row: Callable[[Row], None] = lambda row: None,
-    describe: Describe = lambda config: {},
-) -> bool:
+def run_trials(jobs: Sequence[TrialJob], *, options: SweepOptions, done_before: int, telling: Telling) -> bool:
     """Run the trials; return whether Ctrl-C stopped them. Every trial that began has its row afterwards.
 
     Args:
         jobs: what to run, in this order.
         options: how.
         done_before: trials of the study that need no running, for the display.
-        console: where the display goes.
-        quiet: show nothing.
-        on_row: called with the core columns of each row once it is written.
-        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
+        telling: where the study says what happens.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
     """
-    run = _Run(options, console, quiet, jobs[0].results / "work" / "logs", on_row, describe)
-    sweep_jobs = [run.known(job) for job in jobs]
+    run = _Run(options, telling)
     outcomes = run.sweep(
-        sweep_jobs,
+        [run.known(job) for job in jobs],
         total=len(jobs) + done_before,
         done_before=done_before,
         epochs=max(job.config.training.epochs for job in jobs),
@@ -102,10 +85,7 @@ def run_points(
     *,
     options: SweepOptions,
     budget_bytes: int,
-    console: Console,
-    quiet: bool,
-    log_dir: Path,
-    describe: Describe = lambda config: {},
+    telling: Telling,
 ) -> bool:
     """Draw points and run them until there are enough; return whether Ctrl-C stopped the search.
 
@@ -114,10 +94,7 @@ def run_points(
         consider: returns a drawn trial's row where nothing needs running, else its job.
         options: how trials run.
         budget_bytes: memory that a trial may need.
-        console: where the display goes.
-        quiet: show nothing.
-        log_dir: where tracebacks of failed trials go.
-        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
+        telling: where the study says what happens.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
@@ -129,10 +106,7 @@ def run_points(
         total=history.space.search.samples,
         done_before=len(history.told),
         epochs=history.space.grid.base.training.epochs,
-        console=console,
-        quiet=quiet,
-        log_dir=log_dir,
-        describe=describe,
+        telling=telling,
     )
     return len(history.told) < history.space.search.samples and interrupted
 
@@ -145,10 +119,7 @@ def run_source(
     total: int,
     done_before: int,
     epochs: int,
-    console: Console,
-    quiet: bool,
-    log_dir: Path,
-    describe: Describe = lambda config: {},
+    telling: Telling,
 ) -> bool:
     """Run what a source draws until it draws no more; return whether Ctrl-C was heard.
 
@@ -159,15 +130,12 @@ def run_source(
         total: about how many trials there will be, for the display.
         done_before: how many of them need no running.
         epochs: those of the longest trial.
-        console: where the display goes.
-        quiet: show nothing.
-        log_dir: where tracebacks of failed trials go.
-        describe: a trial's axes and their values, which TensorBoard shows as its hyper-parameters.
+        telling: where the study says what happens; a source tells of its rows itself.
 
     Raises:
         ValueError: the cluster cannot be reached, or not even one trial fits on it.
     """
-    run = _Run(options, console, quiet, log_dir, lambda row: None, describe)
+    run = _Run(options, telling)
 
     def decide(trial: Trial) -> Job | Row:
         known = consider(trial)
@@ -178,24 +146,15 @@ def run_source(
 
 
 class _Run:
-    def __init__(
-        self,
-        options: SweepOptions,
-        console: Console,
-        quiet: bool,
-        log_dir: Path,
-        on_row: Callable[[Row], None],
-        describe: Describe,
-    ) -> None:
+    def __init__(self, options: SweepOptions, telling: Telling) -> None:
         self._interrupts = Interrupts(on_first=self._acknowledge)
         self._connected = False
         self._options = options
-        self._console = console
-        self._quiet = quiet
-        self._log_dir = log_dir
-        self._rows = Rows(self._say, on_row)
+        self._telling = telling
+        self._say = telling.say
+        self._rows = Rows(telling.say, telling.on_row)
         self._curves = TensorBoard(
-            log_dir.parents[1] / TENSORBOARD, lambda digest: describe(self._trials[digest].config), self._say
+            telling.curves, lambda digest: telling.describe(self._trials[digest].config), telling.say
         )
         self._places: Places | None = None
         self._trials: dict[str, TrialJob] = {}
@@ -234,14 +193,14 @@ class _Run:
         epochs: int,
         source: JobSource | None = None,
     ) -> dict[str, Outcome]:
-        options = self._options
+        options, telling = self._options, self._telling
         self._say("starting Ray ...")
         with self._interrupts as interrupts, _explained(interrupts), connect(options.address) as cluster:
             interrupts.listen()
             self._connected = True
             interrupts.check()
             if not cluster.own:
-                check_reach(self._log_dir.parents[1] if options.shared_folder else None, options.inputs)
+                check_reach(telling.folder if options.shared_folder else None, options.inputs)
             nodes = survey(own=cluster.own)
             places = self._places = Places(cluster, nodes, options)
             jobs = self._placeable(jobs)
@@ -249,9 +208,9 @@ class _Run:
             if cluster.dashboard_url:
                 asks = " (for its token: ray get-auth-token)" if os.environ.get("RAY_AUTH_MODE") == "token" else ""
                 self._say(f"Ray dashboard: {cluster.dashboard_url}{asks}")
-            display = Progress(jobs, total=total, done_before=done_before, quiet=self._quiet, console=self._console,
+            display = Progress(jobs, total=total, done_before=done_before, quiet=telling.quiet, console=telling.console,
                                price=options.price)  # fmt: skip
-            live_file = LiveFile(self._log_dir.parents[1] / LIVE_FILE, display)
+            live_file = LiveFile(telling.live, display)
             for job in jobs:
                 self._curves.know(job)
             with display, live_file as live:
@@ -270,7 +229,7 @@ class _Run:
                     judging=Judging(scheduler=options.scheduler, metric=options.metric, epochs=epochs),
                     on_event=lambda event: self._hear(event, live),
                     on_end=self._ended,
-                    log_dir=self._log_dir,
+                    log_dir=telling.logs,
                     interrupts=interrupts,
                     following=None if cluster.own else Following(nodes),
                     slots_for=lambda nodes: places.slots_on(nodes, jobs, total - done_before),
@@ -299,12 +258,8 @@ class _Run:
 
     def _acknowledge(self) -> None:
         # Written past the console, which may be in the middle of a line of its own.
-        if not (self._connected or self._quiet):
+        if not (self._connected or self._telling.quiet):
             os.write(2, b"stopping as soon as Ray is up (Ctrl-C again to leave at once)\n")
-
-    def _say(self, line: str) -> None:
-        if not self._quiet:
-            self._console.print(line, style="dim")
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ from jaxtyping import Float
 from harness.config import TrialConfig, WindowConfig, with_values
 from harness.data.features import FeatureStore
 from harness.data.given_features import GivenFeatures
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.data.index import Dataset, Video
-from harness.data.loader import BATCH_TIMEOUT_S, stretch_loader
+from harness.data.loader import stretch_loader
 from harness.data.sampling import Stretch
 from harness.training.distributed import gather
 from harness.training.precision import autocast

@@ -20,8 +20,9 @@ import torch
 from harness.atomic import whole_file
 from harness.config import TrialConfig, digest
 from harness.data.cache import FrameCache
+from harness.data.guard import BATCH_TIMEOUT_S
 from harness.data.index import load_index
-from harness.data.loader import BATCH_TIMEOUT_S, Batch, train_loader
+from harness.data.loader import Batch, train_loader
 from harness.evaluation.average_precision import MapResult
 from harness.training.checkpoint import CHECKPOINT, CURVE, Position, load_checkpoint, save_checkpoint
 from harness.training.distributed import any_rank, broadcast_parameters

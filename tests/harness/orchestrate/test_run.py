@@ -14,6 +14,7 @@ from harness import presets
 from harness.orchestrate import run
 from harness.orchestrate.cluster import Cluster
 from harness.orchestrate.packing import Node
+from harness.orchestrate.telling import Telling
 from harness.tables import load
 from harness.trial import TrialJob
 
@@ -21,7 +22,7 @@ GIB = 2**30
 
 
 @pytest.fixture
-def run_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool]:
+def run_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_job: Callable[..., TrialJob]) -> Callable[..., bool]:
     """Return a function that runs one trial on a machine of 4 GiB with a sweep of the test's own."""
 
     before: list[Callable[[], None]] = [lambda: None]
@@ -43,22 +44,10 @@ def run_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., b
         monkeypatch.setattr(run, "run_sweep", sweep)
         monkeypatch.setattr(run, "connect", connect)
         monkeypatch.setattr(run, "survey", survey)
-        job = TrialJob(
-            study="s",
-            name="n",
-            config=presets.synthetic_adatad(),
-            attempt=1,
-            results=tmp_path,
-            dataset=tmp_path,
-            weights=None,
-            device="cpu",
-            threads=1,
-            data_workers=0,
-            predicted_peak_bytes=peak,
-            slot="warm",
-        )
+        job = make_job(presets.synthetic_adatad(), predicted_peak_bytes=peak, slot="warm")
         options = run.SweepOptions(slots="warm", workers=1, gpus_per_worker=0.0, max_concurrent=None, address=None)
-        return run.run_trials([job], options=options, done_before=0, console=Console(), quiet=True, on_row=on_row)
+        telling = Telling(folder=tmp_path, console=Console(), quiet=True, on_row=on_row)
+        return run.run_trials([job], options=options, done_before=0, telling=telling)
 
     return start
 
