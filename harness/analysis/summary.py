@@ -110,6 +110,16 @@ def summarise(rows: Rows, axes: Sequence[str]) -> tuple[Group, ...]:
     )
 
 
+def varying(rows: Rows, paths: Iterable[str], kept: Sequence[str] = ()) -> list[str]:
+    """Return the config paths whose values differ between rows, and the kept ones.
+
+    What is paired with an axis, as a learning rate with the backbone, may have the same value for all of them; a word
+    about it in every legend says nothing.
+    """
+    listed = _listed(rows)
+    return [path for path in paths if path in kept or len({_hashable(row[path]) for row in listed}) > 1]
+
+
 def settings(rows: Rows, axes: Sequence[str]) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
     """Return the rows of each combination of the axes' values, in the order of `summarise`."""
     members: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}

@@ -14,7 +14,7 @@ from harness.analysis.names import short_name, value_name
 from harness.analysis.paper import published_at
 from harness.analysis.paper.law import LAW_STUDY, Law, fit_law
 from harness.analysis.paper_table import study_tables
-from harness.analysis.summary import Comparison, Group, compare, extremes, summarise
+from harness.analysis.summary import Comparison, Group, compare, extremes, summarise, varying
 from harness.cli.plan import Plan
 from harness.cli.terminal import Terminal
 from harness.config import flatten
@@ -150,7 +150,8 @@ def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> A
 def show_summary(plan: Plan, rows: Mapping[str, Mapping[str, Any]], terminal: Terminal, *, seconds: float) -> None:
     """End a study: the table, the curves in words, where pictures and tables are, and a query to try."""
     ordered = [rows[trial.digest] for trial in plan.trials if trial.digest in rows]
-    axes = [column(path) for path in plan.grid.paths]
+    drawn = [column(path) for path in (plan.study.x, plan.study.by) if path]
+    axes = varying(ordered, map(column, plan.grid.paths), kept=drawn)
     groups = summarise(ordered, axes)
     fits = fit_lines(groups, column(plan.study.x))
     comparison = _largest_against_smallest(groups, ordered)

@@ -64,7 +64,15 @@ def all_tables(report: Report) -> list[Table]:
     return [*shown, *(table for table in optional if table), provenance_table(report)]
 
 
-_FIGURES = (figures.bubbles, figures.curves, figures.front, figures.predictions, figures.deviations)
+_FIGURES = (
+    figures.bubbles,
+    figures.curves,
+    figures.law_of_operations,
+    figures.law_of_memory,
+    figures.front,
+    figures.predictions,
+    figures.deviations,
+)
 
 
 def _header(report: Report, refresh_seconds: int | None) -> Html:
@@ -85,6 +93,8 @@ def _sections(report: Report, drawn: Sequence[Figure]) -> list[Html]:
         table["settings"],
         figure.get("curves"),
         table.get("fits"),
+        figure.get("law-operations"),
+        figure.get("law-memory"),
         figure.get("pareto"),
         table.get("steps"),
         *(section for name, section in table.items() if name.startswith("paper-")),

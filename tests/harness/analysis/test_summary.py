@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from harness.analysis import Spread, compare, extremes, lines, summarise, trial_table
-from harness.analysis.summary import settings
+from harness.analysis.summary import settings, varying
 
 FRAMES, SIDE = "data.window.frames", "data.window.resolution"
 
@@ -53,6 +53,14 @@ def test_the_rows_of_each_setting_stand_in_the_order_of_the_groups():
     found = settings(ROWS, [FRAMES, SIDE])
     assert list(found) == [tuple(group.values.values()) for group in summarise(ROWS, [FRAMES, SIDE])]
     assert sorted(map(id, ROWS)) == sorted(id(member) for members in found.values() for member in members)
+
+
+def test_what_is_the_same_in_all_rows_tells_nothing_apart_unless_it_is_drawn():
+    rows = [row(32, 48, 0, 0.3, rate=0.1), row(64, 48, 1, 0.4, rate=0.1)]
+    paths = [FRAMES, SIDE, "rate"]
+    assert varying(rows, paths) == [FRAMES]
+    assert varying(rows, paths, kept=[SIDE]) == [FRAMES, SIDE]
+    assert varying(rows[:1], paths) == []
 
 
 def test_largest_and_smallest_are_compared_seed_by_seed():

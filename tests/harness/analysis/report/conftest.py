@@ -45,3 +45,11 @@ def grid(grid_folder: Path) -> Report:
 def hostile(hostile_folder: Path) -> Report:
     (report,) = gather(hostile_folder)
     return report
+
+
+@pytest.fixture(scope="session")
+def law(simulated: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("results") / "scale_law"
+    simulated.write_law(folder)
+    (report,) = gather(folder)
+    return report

@@ -42,6 +42,26 @@ def test_plotly_accepts_every_property(draw, grid, hostile):
         assert figure.caption.endswith(".")
 
 
+@pytest.mark.parametrize("draw", [figures.law_of_operations, figures.law_of_memory])
+def test_the_law_is_drawn_over_each_budget_and_stands_above_what_was_run(draw, law, grid):
+    assert draw(grid) is None, "another study asks no such thing"
+    figure = draw(law)
+    if importlib.util.find_spec("plotly") is not None:
+        import plotly.graph_objects as go
+
+        go.Figure(json.loads(json.dumps({"data": coloured(figure.traces), "layout": coloured(dict(figure.layout))})))
+    run = next(trace for trace in figure.traces if trace.get("name") == "settings that were run")
+    best = [trace for trace in figure.traces if "budget" in trace.get("name", "") or "past" in trace.get("name", "")]
+    assert len(run["x"]) == 27
+    points = sorted((x, y) for trace in best for x, y in zip(trace["x"], trace["y"], strict=True))
+    assert [y for _, y in points] == sorted(y for _, y in points), "more buys more"
+    for x, y in zip(run["x"], run["y"], strict=True):
+        dearer = [foretold for budget, foretold in points if budget >= x]
+        assert not dearer or y < dearer[0] + 1
+    assert "pixels" in best[0]["hovertext"][0]
+    assert "parameters" in best[0]["hovertext"][0]
+
+
 def test_bubbles_stand_at_the_measured_peak_and_the_mean_map(grid):
     figure = figures.bubbles(grid)
     points = {
