@@ -38,3 +38,8 @@ def format_seconds(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(number: int, word: str) -> str:
+    """Return so many of what a word names: `1 trial`, `2,000 trials`."""
+    return f"{number:,} {word}{'s'[: number != 1]}"

@@ -14,6 +14,7 @@ from harness.orchestrate.fidelity import rung_sizes, rungs
 from harness.study import Fidelity, Trial
 from harness.tables.query import latest, load
 from harness.tables.storage import place_of
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.orchestrate.history import History
@@ -48,7 +49,7 @@ def run_halving(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> R
     terminal.note(in_words(plan))
     stopped = False
     if before.complete:
-        terminal.note(f"all rungs are done, {len(before.plan.trials)} trials; --fresh runs them again")
+        terminal.note(f"all rungs are done, {counted(len(before.plan.trials), 'trial')}; --fresh runs them again")
     else:
         say_where_to_look(plan, terminal)
         points = _num_points(plan, spaces)
@@ -139,7 +140,7 @@ def _what_climbed(found: Climbed, fidelity: Fidelity) -> list[str]:
         if scores:
             score, best = max(scores, key=lambda scored: scored[0])
             lines.append(
-                f"{fidelity.path} {value:g}: {len(trials)} trials, the best has {100 * score:.1f} % mAP "
+                f"{fidelity.path} {value:g}: {counted(len(trials), 'trial')}, the best has {100 * score:.1f} % mAP "
                 f"({found.plan.name(best)})"
             )
     return lines

@@ -14,7 +14,7 @@ from harness.cli.options import UserError
 from harness.cli.plan import Plan, cache_dir
 from harness.cli.terminal import Terminal
 from harness.study import Trial
-from harness.units import format_bytes
+from harness.units import counted, format_bytes
 
 Row = Mapping[str, Any]
 
@@ -59,9 +59,8 @@ def run_grid(plan: Plan, columns: Mapping[str, Any], terminal: Terminal) -> Ran:
 
     stopped = False
     if missing:
-        terminal.note(
-            f"{len(plan.trials)} trials, {len(plan.trials) - len(missing)} done before, {len(missing)} to run"
-        )
+        done = len(plan.trials) - len(missing)
+        terminal.note(f"{counted(len(plan.trials), 'trial')}, {done} done before, {len(missing)} to run")
         predicted = predict(plan, missing, terminal)
         maker = JobMaker(plan, columns, terminal)
         made = [maker.make(trial, predicted[trial.digest], rows.get(trial.digest)) for trial in missing]

@@ -8,7 +8,7 @@ from harness.analysis.export import Cell, Column, Table
 from harness.analysis.report.axes import Row
 from harness.analysis.report.gather import Report
 from harness.tables import VERSION
-from harness.units import format_bytes, format_seconds
+from harness.units import counted, format_bytes, format_seconds
 
 Fact = tuple[str, str]
 
@@ -55,7 +55,7 @@ def _counted(what: str, values: Iterable[str]) -> list[Fact]:
     counts = Counter(values)
     if len(counts) == 1:
         return [(what, value) for value in counts]
-    return [(what, f"{value} ({times} trial{'s'[: times != 1]})") for value, times in counts.most_common()]
+    return [(what, f"{value} ({counted(times, 'trial')})") for value, times in counts.most_common()]
 
 
 def _commit(row: Row) -> str:
@@ -108,7 +108,7 @@ def _times(attempts: Sequence[Row]) -> list[Fact]:
         facts.append(
             (
                 "time of all attempts",
-                f"{format_seconds(sum(spent))} in {len(attempts):,} attempt{'s'[: len(attempts) != 1]}",
+                f"{format_seconds(sum(spent))} in {counted(len(attempts), 'attempt')}",
             )
         )
     return facts

@@ -9,7 +9,7 @@ from harness.analysis.report.figures.memory import compared, deviation
 from harness.analysis.report.gather import Report
 from harness.analysis.report.provenance import mixed
 from harness.analysis.summary import compare, extremes
-from harness.units import format_bytes
+from harness.units import counted, format_bytes
 
 MOST_NAMED = 6
 """Settings that a sentence lists."""
@@ -34,7 +34,7 @@ def _run(report: Report) -> str:
     settings = len(report.groups)
     tied = [f"{short_name(path)} with {short_name(to)}" for path, to in report.axes.tied.items() if _is_told(path)]
     also = f"; {', '.join(tied)} change together" if tied else ""
-    return f"{_many(len(report.rows), 'trial')} of {_many(settings, 'setting')}: {ends}{also}"
+    return f"{counted(len(report.rows), 'trial')} of {counted(settings, 'setting')}: {ends}{also}"
 
 
 def _is_told(path: str) -> bool:
@@ -92,7 +92,7 @@ def _memory(report: Report) -> Iterator[str]:
     lost = [row for row in report.rows if row["state"] in ("too_large", "out_of_memory")]
     if lost:
         kinds = Counter(row["state"].replace("_", " ") for row in lost)
-        yield "no result for want of memory: " + ", ".join(f"{_many(n, 'trial')} {kind}" for kind, n in kinds.items())
+        yield "no result for want of memory: " + ", ".join(f"{counted(n, 'trial')} {kind}" for kind, n in kinds.items())
 
 
 def _warnings(report: Report) -> Iterator[str]:
@@ -104,11 +104,7 @@ def _warnings(report: Report) -> Iterator[str]:
     if report.scored and all(group.map_avg and group.map_avg.n == 1 for group in report.scored):
         yield "with care: every setting has a single seed, so differences may be chance"
     if report.skipped:
-        yield f"with care: {_many(len(report.skipped), 'file')} of the tables could not be read (see provenance)"
+        yield f"with care: {counted(len(report.skipped), 'file')} of the tables could not be read (see provenance)"
     unreadable = max((row["num_unreadable_videos"] or 0 for row in report.rows), default=0)
     if unreadable:
-        yield f"with care: {_many(unreadable, 'video')} could not be read and took no part in training or test"
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s'[: number != 1]}"
+        yield f"with care: {counted(unreadable, 'video')} could not be read and took no part in training or test"
