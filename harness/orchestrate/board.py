@@ -177,8 +177,11 @@ class Board:
             return
         entry = self._entries[digest]
         entry.death = text
-        if entry.hand_outs < self._hand_outs:
-            self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
+        if entry.hand_outs >= self._hand_outs:
+            # Now, not when somebody takes it: a slot that is down for good with nothing ended would take all with it.
+            self._give_up(digest)
+            return
+        self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
         if not self.sticky:
             self._free(entry)
             self._pending.add(digest)

@@ -22,6 +22,8 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
             import torch
 
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if "hogs_mib" in job:
+            _hog(job["hogs_mib"])
         if epoch == 1 and job["hand_out"] <= job.get("deaths", 0):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(job.get("sleep_s", 0.02))
@@ -38,6 +40,15 @@ def execute(job: dict[str, Any], reporter: Any) -> dict[str, Any]:
             "resumed_at": resumed_at, "pid": os.getpid(),
             "world_size": reporter.world_size, "card_bytes": job.get("card_bytes", 0),
             "left_behind": sum(map(len, LEFT_BEHIND)), "node": _node()}  # fmt: skip
+
+
+def _hog(mib: int) -> None:
+    """Take host memory bit by bit and hold it until somebody ends this process."""
+    held = []
+    for _ in range(0, mib, 64):
+        held.append(b"x" * (64 << 20))
+        time.sleep(0.02)
+    time.sleep(120)
 
 
 def _node() -> str:

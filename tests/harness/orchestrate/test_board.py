@@ -80,6 +80,17 @@ def test_a_job_that_kills_every_worker_fails_with_the_reason_and_the_slot_goes_o
     assert "started 2 times" in outcome["error"]
 
 
+@pytest.mark.parametrize("sticky", [False, True])
+def test_a_job_that_killed_its_last_worker_has_ended_before_its_slot_is_down(sticky: bool) -> None:
+    """A slot that goes down without anything ended gives up; the only one would take the rest of the study with it."""
+    made = board("a", "b", hand_outs=2, sticky=sticky)
+    for _ in range(2):
+        assert take(made, 0) == "a"
+        made.worker_died(0, "ActorDiedError: gone")
+    assert made.slot_down(0, "ActorDiedError: gone") == 1
+    assert take(made, 0) == "b"
+
+
 def test_a_slot_that_goes_away_leaves_its_job_to_the_others() -> None:
     made = board("a", "b")
     made.slot_up(0, "first")
