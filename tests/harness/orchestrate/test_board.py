@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from harness.orchestrate.board import MOST_OVERTAKEN, Board
