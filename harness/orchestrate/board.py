@@ -6,7 +6,7 @@ job counts, later ones are ignored, so every call may be repeated.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,8 @@ from harness.orchestrate.packing import Need, Node, Packing, Spots
 KEPT_REPORTS = 1000
 MOST_OVERTAKEN = 20
 """How many later jobs may start before one that does not fit yet; then all wait for it."""
+MOST_SPOILT = 3
+"""So many jobs in a row may be given up on one slot; then its machine is at fault, or every job is."""
 
 
 @dataclass
@@ -64,6 +66,13 @@ class Board:
         self._at_least = 0
         """Jobs that are to run or wait, whether or not Tune has come to them."""
         self._up: dict[int, str] = {}
+        self._tried: Counter[int] = Counter()
+        """Jobs handed out to each slot since it was last down."""
+        self._spoilt: Counter[int] = Counter()
+        """Jobs given up on each slot since one came to its own end there."""
+        self._num_served = 0
+        self._served_before: Counter[int] = Counter()
+        """How many jobs of any slot had come to their own end when each slot was last down."""
         self._renewals: set[int] = set()
         self._events: list[dict[str, Any]] = []
         self._latest: dict[str, dict[str, Any]] = {}
@@ -81,7 +90,7 @@ class Board:
         entry = self._entries[digest]
         if entry.outcome is None and entry.slot is None and digest not in self._pending:
             if self.stopping:
-                self.end(digest, {"state": "planned"})
+                self._conclude(digest, {"state": "planned"})
             else:
                 self._pending.add(digest)
 
@@ -121,9 +130,10 @@ class Board:
                 self._give_up(digest)
                 continue
             if self.stopping:
-                self.end(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
+                self._conclude(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
                 continue
             entry.hand_outs += 1
+            self._tried[slot] += 1
             entry.started_s = entry.started_s or time.monotonic()
             self._say("started", digest, values={"slot": slot, "hand_out": entry.hand_outs})
             # What every rank may fill: with cards of different sizes, the least that one of them was given.
@@ -146,14 +156,11 @@ class Board:
     def end(self, digest: str, outcome: Mapping[str, Any]) -> None:
         """Close the job with `state`, `error`, `result` and `traceback`; only the first end counts."""
         entry = self._entries[digest]
-        if entry.outcome is not None:
-            return
-        seconds = time.monotonic() - entry.started_s if entry.started_s else 0.0
-        entry.outcome = {"error": None, "result": None, "traceback": None, **outcome, "seconds": seconds}
-        self._free(entry)
-        self._pending.discard(digest)
-        self._top_up()
-        self._say("ended", digest, values=self._latest.pop(digest, {}), outcome=entry.outcome)
+        if entry.outcome is None:
+            self._num_served += 1
+            if entry.slot is not None:
+                self._spoilt.pop(entry.slot, None)
+        self._conclude(digest, outcome)
 
     def slot_up(self, slot: int, incarnation: str) -> None:
         """Note that a worker of the slot is ready."""
@@ -178,7 +185,7 @@ class Board:
         entry = self._entries[digest]
         entry.death = text
         if entry.hand_outs >= self._hand_outs:
-            # Now, not when somebody takes it: a slot that is down for good with nothing ended would take all with it.
+            # Here and now: whoever took it next is not to blame.
             self._give_up(digest)
             return
         self._say("retried", digest, values={"hand_out": entry.hand_outs}, reason=classify(text)[1])
@@ -198,28 +205,34 @@ class Board:
         self._renewals.discard(slot)
         return wanted
 
-    def slot_down(self, slot: int, text: str) -> int:
-        """Take the slot's job back for others to run; return how many jobs have ended so far."""
+    def slot_down(self, slot: int, text: str) -> bool:
+        """Take the slot's job back for others to run; say whether there is sense in starting the slot again.
+
+        There is where a job was handed out to it, which may be what killed it, or where others get on meanwhile: not
+        where no worker comes up and nothing else ends either, nor where job after job had to be given up on it.
+        """
         digest = self._at.get(slot)
         if digest is not None:
             entry = self._entries[digest]
             entry.death = text
-            self._free(entry)
             if entry.hand_outs >= self._hand_outs:
                 self._give_up(digest)
             else:
+                self._free(entry)
                 self._pending.add(digest)
         if self._up.pop(slot, None) is not None:
             # A sticky slot comes back at once, and its job has said already why its worker died.
             reason = None if self.sticky else classify(text)[1]
             self._say("slots", None, values={"up": len(self._up), "wanted": self._slots}, reason=reason)
-        return self.num_ended
+        gets_on = self._num_served > self._served_before[slot]
+        self._served_before[slot] = self._num_served
+        return self._spoilt[slot] < MOST_SPOILT and (self._tried.pop(slot, 0) > 0 or gets_on)
 
     def fail_rest(self, error: str, traceback: str | None = None) -> None:
         """End every job that has not ended: nothing is left to run it."""
         for digest, entry in self._entries.items():
             if entry.outcome is None:
-                self.end(digest, {"state": "failed", "error": error, "traceback": traceback})
+                self._conclude(digest, {"state": "failed", "error": error, "traceback": traceback})
 
     def stop(self) -> None:
         """Ask every running job to save its state and end; those that never began end as `planned`."""
@@ -227,10 +240,10 @@ class Board:
         for digest, entry in self._entries.items():
             entry.stop = entry.stop or "interrupted"
             if not entry.hand_outs:
-                self.end(digest, {"state": "planned"})
+                self._conclude(digest, {"state": "planned"})
             elif entry.slot is None:
                 # Its worker died and no other has it yet: there is nobody who could save anything.
-                self.end(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
+                self._conclude(digest, {"state": "interrupted", "error": entry.death and classify(entry.death)[1]})
 
     def stop_early(self, digest: str) -> None:
         """Ask one running job to save its state and end for good."""
@@ -324,9 +337,22 @@ class Board:
 
     def _give_up(self, digest: str) -> None:
         entry = self._entries[digest]
+        if entry.slot is not None:
+            self._spoilt[entry.slot] += 1
         state, reason = classify(entry.death) if entry.death else ("failed", KILLED)
         error = f"{reason}; it was started {entry.hand_outs} times"
-        self.end(digest, {"state": state, "error": error, "traceback": entry.death})
+        self._conclude(digest, {"state": state, "error": error, "traceback": entry.death})
+
+    def _conclude(self, digest: str, outcome: Mapping[str, Any]) -> None:
+        entry = self._entries[digest]
+        if entry.outcome is not None:
+            return
+        seconds = time.monotonic() - entry.started_s if entry.started_s else 0.0
+        entry.outcome = {"error": None, "result": None, "traceback": None, **outcome, "seconds": seconds}
+        self._free(entry)
+        self._pending.discard(digest)
+        self._top_up()
+        self._say("ended", digest, values=self._latest.pop(digest, {}), outcome=entry.outcome)
 
     def _say(self, kind: str, digest: str | None, **more: Any) -> None:
         self._events.append({"kind": kind, "digest": digest, **more})

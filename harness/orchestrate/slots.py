@@ -81,7 +81,7 @@ class Slot:
     def _serve(self) -> None:
         try:
             board = ray.get_actor(self._config.board, namespace=NAMESPACE)
-            ended, idle = 0, 0
+            in_vain = 0
             while self._config.kind == "warm" or ray.get(board.reserve.remote(self.index)):
                 try:
                     spots: Any = ray.get(board.call.remote("spots", self.index))
@@ -96,14 +96,12 @@ class Slot:
                 except Exception as error:
                     if self._closing.is_set():
                         return
-                    now_ended = ray.get(board.call.remote("slot_down", self.index, str(error)))
-                    # A slot that failed without getting a single trial to its end would fail for ever. A warm one was
-                    # started again by Ray Train before it came to this.
-                    idle = idle + 1 if now_ended == ended else 0
-                    if idle > (MAX_FAILURES if self._config.kind == "fresh" else 0):
+                    again = ray.get(board.call.remote("slot_down", self.index, str(error)))
+                    # A warm one was started again by Ray Train before it came to this.
+                    in_vain = 0 if again else in_vain + 1
+                    if in_vain > (MAX_FAILURES if self._config.kind == "fresh" else 0):
                         self.error = str(error)
                         return
-                    ended = now_ended
         except Exception as error:  # the board is gone: the sweep is over or starts anew
             self.error = str(error)
 

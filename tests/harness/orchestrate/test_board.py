@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from harness.orchestrate.board import MOST_OVERTAKEN, Board
+from harness.orchestrate.board import MOST_OVERTAKEN, MOST_SPOILT, Board
 from harness.orchestrate.board_actor import BoardActor
 from harness.orchestrate.packing import Need, Node, Packing
 
@@ -82,21 +82,53 @@ def test_a_job_that_kills_every_worker_fails_with_the_reason_and_the_slot_goes_o
 
 
 @pytest.mark.parametrize("sticky", [False, True])
-def test_a_job_that_killed_its_last_worker_has_ended_before_its_slot_is_down(sticky: bool) -> None:
-    """A slot that goes down without anything ended gives up; the only one would take the rest of the study with it."""
+def test_a_first_job_that_kills_every_worker_does_not_take_its_slot_with_it(sticky: bool) -> None:
     made = board("a", "b", hand_outs=2, sticky=sticky)
-    for _ in range(2):
-        assert take(made, 0) == "a"
-        made.worker_died(0, "ActorDiedError: gone")
-    assert made.slot_down(0, "ActorDiedError: gone") == 1
+    kill_with(made, 0, "a", times=2)
+    assert made.slot_down(0, "ActorDiedError: gone"), "the only slot is started again"
     assert take(made, 0) == "b"
+
+
+def test_a_slot_on_which_job_after_job_is_given_up_is_left_alone_and_the_others_go_on() -> None:
+    made = board(*"abcdef", hand_outs=1)
+    assert take(made, 1) == "a"
+    for number, digest in enumerate("bcd", start=1):
+        kill_with(made, 0, digest, times=1)
+        assert made.slot_down(0, "ActorDiedError: gone") == (number < MOST_SPOILT)
+    made.end("a", {"state": "finished"})
+    assert take(made, 1) == "e"
+
+
+def test_jobs_that_die_on_several_slots_in_turn_leave_every_slot_up() -> None:
+    made = board(*"abc", hand_outs=3)
+    deaths = 0
+    while (digest := take(made, deaths % 2)) is not None:
+        made.worker_died(deaths % 2, "ActorDiedError: gone")
+        assert made.slot_down(deaths % 2, "ActorDiedError: gone") or made.num_ended == 3, digest
+        deaths += 1
+    assert deaths == 9
+
+
+def test_a_slot_whose_workers_never_come_up_is_started_again_only_while_others_get_on() -> None:
+    made = board("a", "b")
+    assert take(made, 1) == "a"
+    assert not made.slot_down(0, "RuntimeError: no worker came up")
+    made.end("a", {"state": "finished"})
+    assert made.slot_down(0, "RuntimeError: no worker came up")
+    assert not made.slot_down(0, "RuntimeError: no worker came up")
+
+
+def kill_with(made: Board, slot: int, digest: str, times: int) -> None:
+    for _ in range(times):
+        assert take(made, slot) == digest
+        made.worker_died(slot, "ActorDiedError: gone")
 
 
 def test_a_slot_that_goes_away_leaves_its_job_to_the_others() -> None:
     made = board("a", "b")
     made.slot_up(0, "first")
     assert take(made, 0) == "a"
-    assert made.slot_down(0, "RuntimeError: gone") == 0
+    assert made.slot_down(0, "RuntimeError: gone")
     assert take(made, 1) == "a"
 
 
