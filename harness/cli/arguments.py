@@ -187,7 +187,9 @@ def study_parser(study: Study) -> Parser:
         "tables and, after every epoch, checkpoints go",
     )
     where.add_argument(
-        "--dry-run", action="store_true", help="list the trials with predicted memory; runs nothing, needs no data"
+        "--dry-run",
+        action="store_true",
+        help="list the trials with predicted memory, operations, and hours on a card; runs nothing, needs no data",
     )
     where.add_argument("--status", action="store_true", help="say what has become of every trial; runs nothing")
     where.add_argument("--fresh", action="store_true", help="set earlier results aside and run every trial again")

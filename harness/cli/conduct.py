@@ -13,10 +13,11 @@ from harness.cli.halving import in_words, run_halving
 from harness.cli.lease import one_machine
 from harness.cli.lock import one_driver
 from harness.cli.options import Options, below
+from harness.cli.overview import show_plan
 from harness.cli.plan import make_plan, provenance
 from harness.cli.running import drawn, predict, run_grid, run_search
 from harness.cli.study import DONE_CODE, FAILED_CODE, STOPPED_CODE
-from harness.cli.summary import show_plan, show_summary
+from harness.cli.summary import show_summary
 from harness.cli.terminal import Terminal
 from harness.orchestrate.cluster import check_address
 from harness.study import DONE, Study

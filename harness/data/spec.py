@@ -40,6 +40,8 @@ class DatasetSpec:
     subset_names: tuple[tuple[str, str], ...] = (("training", "validation"),)
     """Names of the subsets to train and to test on, as annotation files of this data set have them. The first pair of
     which both occur is meant."""
+    num_train_videos: int | None = None
+    """Videos with actions to train on, as published; tells how long a study will take before any file is there."""
     block_files: tuple[str, ...] = ()
     """Names of files beside the annotations that list videos to leave out, one a line or as a JSON list."""
     data: DataConfig

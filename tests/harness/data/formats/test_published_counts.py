@@ -153,3 +153,10 @@ def test_single_files_and_folders_are_recognised(annotations: Path) -> None:
     assert counts(folder) == {"test": THUMOS14_TEXTS["test"]}
     with pytest.raises(ValueError, match="has 7 sets of annotations"):
         source_of(annotations / "thumos14")
+
+
+def test_the_data_sets_know_how_many_videos_they_train_on() -> None:
+    assert dataset_of("thumos14").num_train_videos == THUMOS14_TEXTS["validation"][1]
+    assert dataset_of("activitynet").num_train_videos == ACTIVITYNET["training"][1]
+    for task in ("verb", "noun"):
+        assert dataset_of(f"epic_{task}").num_train_videos == EPIC["training"][0]
