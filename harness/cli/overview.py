@@ -69,7 +69,7 @@ def _policies(entries: list[dict[str, Any]]) -> dict[str, str]:
     return {policy: string.ascii_lowercase[number] for number, policy in enumerate(policies)}
 
 
-def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | None) -> dict[str, Any]:
+def _entry(plan: Plan, trial: Any, choice: Any, row: Mapping[str, Any] | None) -> dict[str, Any]:
     values = plan.grid.describe(trial.config)
     paper = published_at(plan.study.name, flatten(trial.config))
     entry: dict[str, Any] = {
@@ -83,16 +83,16 @@ def _entry(plan: Plan, trial: Any, prediction: Any, row: Mapping[str, Any] | Non
         "attempts": row["attempt"] if row else 0,
         "seconds": row["total_seconds"] if row else None,
     }
-    if prediction is not None:
+    if choice is not None:
         entry |= {
-            "predicted_peak_bytes": prediction.peak_bytes,
-            "fits": getattr(prediction, "fits", prediction.peak_bytes <= plan.budget_bytes),
-            "params_total": prediction.params_total,
-            "params_trainable": prediction.params_trainable,
-            "breakdown": prediction.breakdown,
-            "policy": engine_in_words(getattr(prediction, "engine", trial.config.engine)),
+            "predicted_peak_bytes": choice.peak_bytes,
+            "fits": choice.fits,
+            "params_total": choice.params_total,
+            "params_trainable": choice.params_trainable,
+            "breakdown": choice.breakdown,
+            "policy": engine_in_words(choice.engine),
         }
-        takes = effort(trial.config, prediction, plan.device)
+        takes = effort(trial.config, choice, plan.device)
         entry |= {
             "flops": takes.flops_per_step,
             "steps": takes.steps,

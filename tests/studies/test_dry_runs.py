@@ -9,6 +9,7 @@ from harness.analysis.paper import published_at, tables_of
 from harness.cli import conduct
 from harness.cli import study as cli
 from harness.config import flatten
+from harness.memory.plan import Choice
 from harness.memory.predict import trace
 from harness.study import Study
 from studies.all import STUDIES
@@ -18,8 +19,9 @@ LISTED = [(study, preset) for study in STUDIES for preset in study.presets]
 
 @pytest.fixture(scope="module")
 def foreseen():
-    """Return one real prediction, to stand for all of them."""
-    return trace(presets.synthetic({"data.window.frames": 16, "data.window.resolution": 32}, quick=True))
+    """Return one real choice, to stand for all of them."""
+    config = presets.synthetic({"data.window.frames": 16, "data.window.resolution": 32}, quick=True)
+    return Choice(engine=config.engine, prediction=trace(config), fits=True)
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def test_a_dry_run_lists_every_trial(study: Study, preset: str, predicted, capsy
     listed = json.loads(capsys.readouterr().out)
     assert len(listed["trials"]) == len(grid.trials())
     assert all(trial["fits"] and trial["state"] == "planned" for trial in listed["trials"])
+    assert all(trial["flops"] > 0 and trial["predicted_hours"] > 0 for trial in listed["trials"])
     assert cli.run(study, [*command, "--quiet"]) == 0
     assert study.title.split("(")[0].strip() in " ".join(capsys.readouterr().out.split())
 
