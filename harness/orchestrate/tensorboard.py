@@ -18,7 +18,7 @@ from harness.orchestrate.jobs import Event, Job
 FOLDER = "tensorboard"
 MAP, PEAK, STEP = "test/map_avg", "cost/peak_bytes", "cost/step_seconds"
 COSTS = ("peak_bytes", "predicted_peak_bytes", "step_seconds", "total_seconds", "gpu_percent", "gpu_used_bytes")
-NO_CURVE = ("epoch", "epochs", "attempt", "hand_out", "slot", "extracted", "videos")
+NO_CURVE = ("epoch", "epochs", "attempt", "hand_out", "slot", "extracted", "videos", "test_batch", "test_batches")
 LONGEST_NAME = 120
 FAILED = ("failed", "out_of_memory")
 
