@@ -64,7 +64,9 @@ def plot_curve(
             at = [place[group.values[x]] for group in scored]
             axes.plot(at, [100 * g.map_avg.mean for g in scored if g.map_avg], "o", ms=2.5, color=COLOURS[0], alpha=0.5)
         for index, (name, members) in enumerate(named.items()):
-            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            # With more lines than colours, the colours come again with other markers.
+            turn = index // len(COLOURS)
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[(index + turn) % len(MARKERS)]
             shift = APART * span * (index - (len(named) - 1) / 2)
             fit = (fits or {}).get(name)
             fitted = all(map(is_size, place)) and isinstance(fit, PowerLaw | Curve)

@@ -62,7 +62,9 @@ def _along_x(report: Report) -> list[Group]:
 def _lines(report: Report, named: Mapping[str, Sequence[Group]]) -> list[Trace]:
     bands, drawn = [], []
     for index, (name, groups) in enumerate(named.items()):
-        colour, symbol = f"@{index % NUM_COLOURS}", SYMBOLS[index % len(SYMBOLS)]
+        # With more lines than colours, the colours come again with other symbols.
+        turn = index // NUM_COLOURS
+        colour, symbol = f"@{index % NUM_COLOURS}", SYMBOLS[(index + turn) % len(SYMBOLS)]
         fit = report.fits.get(name)
         xs = _places(groups, report, index - (len(named) - 1) / 2)
         if isinstance(fit, Curve):
