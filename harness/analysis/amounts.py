@@ -39,8 +39,8 @@ def time_unit(seconds: Iterable[float | None]) -> Unit:
 
 
 def count_text(number: float) -> str:
-    """Return a large count as it is said: 1.21 M, 304 M, 1.01 G."""
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    """Return a large count as it is said: 1.21 M, 304 M, 1.01 G, 10.8 T."""
+    for unit, factor in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= factor:
             return f"{number / factor:.3g} {unit}"
     return f"{number:g}"

@@ -5,6 +5,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from harness.analysis.amounts import count_text
 from harness.analysis.names import short_name, value_name
 from harness.analysis.paper import published_at
 from harness.cli.effort import effort
@@ -127,7 +128,7 @@ def _plan_table(plan: Plan, entries: list[dict[str, Any]], *, status: bool) -> A
                 "predicted\npeak": format_bytes(entry["predicted_peak_bytes"]),
                 "engine": letters[entry["policy"]],
                 "fits": "yes" if entry["fits"] else "no",
-                OPERATIONS: _operations(entry["flops"]),
+                OPERATIONS: count_text(entry["flops"]),
                 "hours": _hours(entry["predicted_hours"]),
                 "state": entry["state"].replace("_", " "),
             }
@@ -149,10 +150,3 @@ def _hours(hours: float | None) -> str:
     if hours is None:
         return "-"
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
-
-
-def _operations(number: float) -> str:
-    for unit, factor in (("P", 1e15), ("T", 1e12)):
-        if number >= factor:
-            return f"{number / factor:.3g} {unit}"
-    return f"{number / 1e9:.3g} G"

@@ -274,7 +274,7 @@ SYNTHETIC = DatasetSpec(
     ),
     detection=DetectionConfig(pre_nms=500, nms_sigma=0.5, nms_min_score=0.001, max_detections=200),
     evaluation=EvaluationConfig(),
-    heads=TINY_HEADS,
+    heads={"actionformer": TINY_HEADS["actionformer"]},
     note="Written by harness.data.synthetic; a few hundred steps instead of several thousand, so rates are higher.",
 )
 

@@ -22,7 +22,7 @@ def test_time_is_given_in_what_the_longest_needs(seconds, name):
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(12, "12"), (618_450, "618 k"), (1_212_978, "1.21 M"), (1.01e9, "1.01 G")]
+    ("number", "text"), [(12, "12"), (618_450, "618 k"), (1_212_978, "1.21 M"), (1.01e9, "1.01 G"), (1.08e13, "10.8 T")]
 )
 def test_large_counts_are_said_shortly(number, text):
     assert count_text(number) == text

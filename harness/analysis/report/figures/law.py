@@ -1,6 +1,7 @@
 """What a budget is best spent on, by the joint law of frames, pixels and parameters: the figures of `scale_law`."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from harness.analysis.amounts import count_text
@@ -62,9 +63,9 @@ def _cloud(report: Report, cost: str, factor: float) -> Trace:
     for values, rows in settings(report.rows, paths).items():
         known = [(amount, row) for row in rows if has_result(row) and (amount := cost_of(row, cost))]
         if known:
-            amounts, scores = [amount for amount, _ in known], [row["map_avg"] for _, row in known]
             name = setting_name(dict(zip(paths, values, strict=True)))
-            points.append((sum(amounts) / len(known) / factor, 100 * sum(scores) / len(known), name))
+            amount, score = fmean(amount for amount, _ in known), fmean(row["map_avg"] for _, row in known)
+            points.append((amount / factor, 100 * score, name))
     return {
         "type": "scatter",
         "mode": "markers",
