@@ -29,7 +29,7 @@ STUDY = Study(
     name="compare_adapters",
     title="Kinds of adapters (paper Tables 7 and 14)",
     presets={
-        "tiny": Grid(base=presets.synthetic(), axes=AXES, seeds=(0, 1, 2)),
+        "tiny": Grid(base=presets.synthetic(presets.TINY_LONGER), axes=AXES, seeds=(0, 1, 2)),
         "paper": Grid(base=presets.paper(THUMOS14, "videomae-b"), axes=AXES),
     },
     x="model.adapter",

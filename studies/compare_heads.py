@@ -23,7 +23,7 @@ STUDY = Study(
     title="Detection heads on features and with AdaTAD (paper Table 15)",
     presets={
         "tiny": Grid(
-            base=presets.synthetic(),
+            base=presets.synthetic(presets.TINY_LONGER),
             axes={"model.head": tuple(presets.TINY_HEADS.values()), **presets.arms(*ARMS, snippet_stride=4)},
             seeds=(0, 1, 2),
         ),

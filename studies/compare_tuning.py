@@ -18,13 +18,16 @@ from harness.study import Grid, Study
 
 ARMS = ("features", "snippet_full", "full", "adatad")
 BACKBONES = presets.backbones(THUMOS14, "videomae-s", "videomae-b", "videomae-l", "videoswin-b", "slowfast-r50")
-LONGER = {"training.epochs": 24, "training.cosine_epochs": 24, "training.adapter_lr": 6e-3}
 
 STUDY = Study(
     name="compare_tuning",
     title="Features, full fine-tuning, AdaTAD (paper Tables 4 and 12)",
     presets={
-        "tiny": Grid(base=presets.synthetic(LONGER), axes=presets.arms(*ARMS, snippet_stride=4), seeds=(0, 1, 2)),
+        "tiny": Grid(
+            base=presets.synthetic(presets.TINY_LONGER),
+            axes=presets.arms(*ARMS, snippet_stride=4),
+            seeds=(0, 1, 2),
+        ),
         "paper": Grid(base=presets.paper(THUMOS14), axes={**BACKBONES, **presets.arms(*ARMS)}),
         "opentad": Grid(
             base=presets.paper(THUMOS14, variant="opentad"),
