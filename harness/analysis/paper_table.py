@@ -165,6 +165,11 @@ def _published(row: Published | None, measure: Measure) -> Cell:
     return Cell(f"{value:.1f}" if measure != "map" or value == round(value, 1) else f"{value:.2f}", value)
 
 
+def _at_thresholds(row: Published) -> Cell:
+    """Return what stands in for an average that could not be had."""
+    return Cell(", ".join(f"{value:.1f} at {tiou}" for tiou, value in row.map_at.items()))
+
+
 def _measured(group: Group | None, measure: Measure, unit: Unit) -> Cell:
     if group is None:
         return Cell("not run" if measure == "map" else "")
@@ -188,7 +193,8 @@ def _other(content: _Content, row: Published, width: int) -> tuple[Cell, ...]:
     lead = len(content.table.down)
     cells = [Cell(f"{row.method}, published"), *([Cell("")] * (lead - 1))]
     for measure in content.table.measures:
-        cells += [_published(row, measure), Cell("")]
+        at_thresholds = measure == "map" and row.map_avg is None
+        cells += [_at_thresholds(row) if at_thresholds else _published(row, measure), Cell("")]
     return tuple([*cells, *([Cell("")] * (width - len(cells)))][:width])
 
 

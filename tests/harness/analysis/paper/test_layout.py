@@ -91,6 +91,13 @@ def test_each_data_set_has_its_own_table_and_other_methods_are_marked():
     assert ours["videomae-b"] == "not run"
 
 
+def test_a_method_whose_average_is_not_known_shows_its_thresholds():
+    table, *_ = study_tables("scale_backbone", [row(0.6, **THUMOS)])
+    published = dict(zip(cells(table, "backbone"), cells(table, "map_paper"), strict=True))
+    assert published["ASL, published"] == "83.1 at 0.3, 71.7 at 0.5"
+    assert published["TriDet (I3D, flow), published"] == "69.3"
+
+
 def test_what_has_no_result_says_how_it_ended():
     lost = {"state": "out_of_memory", "peak_bytes": None, "map_avg": None}
     rows = [{**row(None, **THUMOS), **lost}]
