@@ -13,7 +13,7 @@ from harness.analysis.report.figures.style import Figure, Trace, hover, number_a
 from harness.analysis.report.gather import Report
 from harness.analysis.summary import has_result, settings
 
-GIGA = 1e9
+TERA = 1e12
 CAPTION = (
     "Points: settings that were run, means over seeds. The line is the best mAP that the fitted law foretells for a "
     "budget; touching it tells which sizes it takes, and its band is the law's level. It is dotted where a size lies "
@@ -23,7 +23,7 @@ CAPTION = (
 
 def law_of_operations(report: Report) -> Figure | None:
     """Return the figure over operations of a step, or None where the study asks no such thing or its rows tell none."""
-    return _law(report, OPERATIONS, GIGA, "operations of a training step (10⁹)")
+    return _law(report, OPERATIONS, TERA, "operations of a training step (10¹²)")
 
 
 def law_of_memory(report: Report) -> Figure | None:
@@ -38,15 +38,15 @@ def _law(report: Report, cost: str, factor: float, label: str) -> Figure | None:
     if not found:
         return None
     cloud = _cloud(report, cost, factor)
-    near, far = ([each for each in found if bool(each.far) == past] for past in (False, True))
+    near = [None if each.far else each for each in found]
     traces = [*_band(found, factor), cloud]
-    if near:
+    if None in near:
+        traces.append(_best(found, factor, "past twice the measured sizes", "dot"))
+    if any(near):
         traces.append(_best(near, factor, "best use of the budget, foretold", "solid"))
-    if far:
-        traces.append(_best([*near[-1:], *far], factor, "the same, past twice the measured sizes", "dot"))
     return Figure(
         name=f"law-{'memory' if cost == MEMORY else 'operations'}",
-        title=f"What {cost} buys at best",
+        title=f"The best mAP for a budget of {cost}",
         caption=CAPTION,
         traces=tuple(traces),
         layout={
@@ -78,20 +78,27 @@ def _cloud(report: Report, cost: str, factor: float) -> Trace:
     }
 
 
-def _best(found: Sequence[Allocation], factor: float, name: str, dash: str) -> Trace:
+def _best(found: Sequence[Allocation | None], factor: float, name: str, dash: str) -> Trace:
+    """Return a line through the budgets, broken where one is None."""
+    told = [
+        (None, None, "") if each is None else (each.budget / factor, 100 * (1 - each.y), _foretold(each))
+        for each in found
+    ]
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "name": name,
-        "x": [each.budget / factor for each in found],
-        "y": [100 * (1 - each.y) for each in found],
+        "x": [x for x, _, _ in told],
+        "y": [y for _, y, _ in told],
         "line": {"color": "@0", "width": 1.5, "dash": dash},
         "marker": {"color": "@0", "size": 5},
-        "hovertext": [
-            hover([f"mAP {100 * (1 - each.y):.1f} %, foretold", *map(_said, each.sizes.items())]) for each in found
-        ],
+        "hovertext": [text for _, _, text in told],
         "hoverinfo": "text",
     }
+
+
+def _foretold(each: Allocation) -> str:
+    return hover([f"mAP {100 * (1 - each.y):.1f} %, foretold", *map(_said, each.sizes.items())])
 
 
 def _said(size: tuple[str, Any]) -> str:
