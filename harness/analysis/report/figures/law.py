@@ -17,7 +17,7 @@ TERA = 1e12
 CAPTION = (
     "Points: settings that were run, means over seeds. The line is the best mAP that the fitted law foretells for a "
     "budget; touching it tells which sizes it takes, and its band is the law's level. It is dotted where a size lies "
-    "past twice what was measured."
+    "more than a factor of two outside what was measured."
 )
 
 
@@ -41,7 +41,7 @@ def _law(report: Report, cost: str, factor: float, label: str) -> Figure | None:
     near = [None if each.far else each for each in found]
     traces = [*_band(found, factor), cloud]
     if None in near:
-        traces.append(_best(found, factor, "past twice the measured sizes", "dot"))
+        traces.append(_best(found, factor, "the same, far from what was measured", "dot"))
     if any(near):
         traces.append(_best(near, factor, "best use of the budget, foretold", "solid"))
     return Figure(

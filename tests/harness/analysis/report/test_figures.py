@@ -51,7 +51,7 @@ def test_the_law_is_drawn_over_each_budget_and_stands_above_what_was_run(draw, l
 
         go.Figure(json.loads(json.dumps({"data": coloured(figure.traces), "layout": coloured(dict(figure.layout))})))
     run = next(trace for trace in figure.traces if trace.get("name") == "settings that were run")
-    best = [trace for trace in figure.traces if "budget" in trace.get("name", "") or "past" in trace.get("name", "")]
+    best = [trace for trace in figure.traces if "budget" in trace.get("name", "") or "far" in trace.get("name", "")]
     assert len(run["x"]) == 27
     for trace in best:
         known = [x for x in trace["x"] if x is not None]
