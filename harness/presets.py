@@ -79,7 +79,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 """What the paper compares AdaTAD with, as config paths that change together; those without a representation see
 snippets, whose stride is the study's."""
 
-TINY_LONGER: Mapping[str, Any] = {"training.epochs": 24, "training.cosine_epochs": 24, "training.adapter_lr": 4e-3}
+TINY_LONGER: Mapping[str, Any] = {"training.epochs": 24, "training.cosine_epochs": 24}
 """What adapters need on the synthetic videos to be ahead of features: after half the epochs they are behind."""
 
 Axes = dict[str | tuple[str, ...], Sequence[Any]]
