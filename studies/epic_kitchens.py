@@ -8,7 +8,7 @@
 A window is 6,144 frames. The published VideoMAE-L was fine-tuned on EPIC-Kitchens' verbs or nouns (a file for each) and
 reaches 29.3 mAP on either with AdaTAD, for 48.5 GiB; OpenTAD's own runs 29.69 (verbs) and 29.44 (nouns), against
 24.93 and 22.33 of ActionFormer on SlowFast features. Expect AdaTAD to win by several points.
-The tiny preset asks the same of the tiny backbones on synthetic videos, in about 6 minutes on two cores.
+The tiny preset asks the same of the tiny backbones on synthetic videos, in about 3 minutes on two cores.
 """
 
 from harness import presets

@@ -8,7 +8,7 @@
 The paper: 66.0 (SlowFast-R50), 68.8, 71.5, 73.5, 74.4, 74.8 (VideoMAE S, B, L, H, g) on THUMOS14 with adapters inside
 at 768 frames and 160 x 160, and 75.4 with adapters beside g at 1536 frames and 224 x 224; 37.85 to 39.79 on
 ActivityNet. Expect every size to help, and less each time. The tiny preset has three sizes of one transformer, a
-convolutional network, and the largest again with more of everything. About 10 minutes on two cores, 8 within the suite.
+convolutional network, and the largest again with more of everything. 4 minutes on two cores within the suite.
 """
 
 from harness import presets

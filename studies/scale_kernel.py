@@ -6,7 +6,7 @@
 
 The paper (VideoMAE-B, THUMOS14): 71.5 with (3, 1, 1), 71.06 with (1, 1, 1), 70.63 with (3, 3, 3), then 71.02, 69.96 and
 69.03 with 7, 13 and 21. Expect longer kernels not to help. A tiny window has 32 tubelets, so 21 of them are most of it.
-The tiny preset took 3 min 14 s on two cores: no kernel beats 3 there by more than its spread over seeds.
+The tiny preset took 3 min 37 s on two cores: no kernel beats 3 there by more than its spread over seeds.
 """
 
 from harness import presets

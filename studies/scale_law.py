@@ -8,7 +8,7 @@ Every combination of backbone, frames and resolution, three values or more of ea
 a floor. The report fits error = E + A / frames^a + B / pixels^b + C / parameters^c to the single trials, with intervals
 (pixels are those of a frame), and says what to spend a budget of operations or memory on; it refuses where the trials
 do not hold that. Expect exponents above 0, each known within a factor of several only: three values are the least.
-On two cores the tiny preset takes about 40 minutes, 25 within the suite; on synthetic videos it is refused a law.
+On two cores the tiny preset takes about 20 minutes, 14 within the suite; on synthetic videos it is refused a law.
 """
 
 from harness import presets

