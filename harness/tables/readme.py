@@ -18,8 +18,8 @@ def render_readme() -> str:
 Generated from `harness/tables/schema.py` (`python -m harness.tables.readme > results/README.md`).
 Schema version {VERSION}; files of every earlier version stay readable.
 
-`published/` keeps the tables of all studies on synthetic videos, how they were made, and which of the paper's conclusions come back
-there and which do not, with their intervals: [published/README.md](published/README.md).
+`published/` keeps the tables of all studies on synthetic videos. How they were made, and which of the paper's
+conclusions come back there and which do not, with intervals, is in [published/README.md](published/README.md).
 
     results/<study>/<digest>-<attempt>-<random>.parquet          one row: one attempt of one trial, never changed again
     results/<study>/curves/<digest>-<attempt>-<random>.parquet   its learning curves, one row per measurement

@@ -153,7 +153,7 @@ def test_intervals_of_three_sizes_cover_between_85_and_95_of_a_hundred():
         rng = np.random.default_rng(20_000 + run)
         y = np.repeat(error(FRAMES, PIXELS, WEIGHTS, **THREE), 3) * np.exp(rng.normal(0, 0.01, 81))
         fit = fit_three(y, 3, resamples=300, seed=run)
-        low, high = fit.confidence_band(128, 64**2, 1.7e6)
+        low, high = (float(edge.item()) for edge in fit.confidence_band(128, 64**2, 1.7e6))
         hits.append([low <= mean <= high, *(low <= THREE[name] <= high for name, (low, high) in fit.intervals.items())])
     shares = np.mean(np.array(hits, dtype=float), axis=0)
     assert (shares >= 0.85).all(), shares
