@@ -98,7 +98,7 @@ def fit(config: TrialConfig, places: Places, reporter: Reporter, meter: Meter) -
     """
     torch.set_num_threads(places.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # With them torch also writes every new tensor full before it is used, a tenth of a tiny step; nothing here reads
+    # With them torch also writes every new tensor full before it is used, 9 % of a tiny step; nothing here reads
     # what was not written, and the losses are the same to the bit.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(config.seed)
