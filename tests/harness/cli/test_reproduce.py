@@ -143,7 +143,7 @@ def test_mistakes_are_one_sentence(calls, capsys, words, complaint):
 
 
 def test_a_trial_that_another_study_ran_is_taken_over_with_its_detections(tmp_path):
-    finish(tmp_path, "compare_adapters", 18)
+    finish(tmp_path, "compare_placement", 24)
     kernel = study_of("scale_kernel")
     options = read_options(kernel, ["--results", str(tmp_path)])
     # Both have TIA with kernel 3 in three seeds, and nothing else in common.

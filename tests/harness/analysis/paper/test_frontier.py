@@ -33,6 +33,14 @@ def test_the_largest_input_of_each_card():
     ]
 
 
+def test_the_note_names_the_input_that_the_paper_could_not_train():
+    card = {"one": 80 * GIB}
+    note = frontier_table(INPUTS, card).note
+    assert "no input larger than 1,536 frames of 224²" in note
+    assert "run out of memory on 80 GB with 1,536 frames of 224², where 110.0 GiB are predicted" in note
+    assert "out of memory" not in frontier_table(INPUTS[:3], card).note
+
+
 @given(st.integers(1, 200), st.integers(0, 100))
 @settings(max_examples=50, deadline=None)
 def test_a_larger_card_never_takes_less(gib, more):
