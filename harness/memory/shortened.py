@@ -56,7 +56,8 @@ def _moved(config: TrialConfig, rules: Rules, axis: Axis, rest: Sequence[Axis], 
     """Trace a small config; its places are named as in the full one."""
     traced = _traced(config, rules, rest)
     peaks = [replace(peak, layer=axis.moved(config, peak.layer, full)) for peak in traced.peaks]
-    return replace(traced, peaks=peaks)
+    host = {(phase, axis.moved(config, layer, full)): size for (phase, layer), size in traced.host_peaks.items()}
+    return replace(traced, peaks=peaks, host_peaks=host)
 
 
 def small_depths(config: TrialConfig) -> tuple[int, int, int] | None:
@@ -138,7 +139,11 @@ def _extended(short: Traced, longer: Traced, steps: int) -> Traced:
     work = {name: ahead(lambda each, name=name: getattr(each.work, name)) for name in vars(longer.work)}
     return Traced(
         peaks=peaks,
-        host_bytes=ahead(lambda each: each.host_bytes),
+        host_peaks={
+            place: ahead(lambda each, place=place: each.host_peaks[place])
+            for place in longer.host_peaks
+            if place in short.host_peaks
+        },
         # Fragments do not grow: which holes there are depends on what a block makes and frees.
         reserved_bytes=total + longer.reserved_bytes - longer.peak.bytes,
         work=Work(**work),

@@ -17,6 +17,8 @@ from torch.utils.flop_counter import flop_registry
 from harness.memory.tracker import HOST, NEW, Block, LiveBytes, rounded
 
 Phase = Literal["forward", "backward", "optimiser step"]
+Place = tuple[Phase, str]
+"""A phase of a step, and the path of the module at work."""
 NO_GRAPH_TASK = -1
 KEPT, TRANSIENT, HEAD = "activations kept", "transient", "head"
 """What operators make: alive from the forward into the backward pass, short-lived, or the head's."""
@@ -127,7 +129,7 @@ class Timeline(LiveBytes):
     def peaks(self) -> list[Peak]:
         """Return the worst moment of every place of the step: every phase of every layer."""
         total, now = 0, dict[str, int]()
-        most: dict[tuple[Phase, str], tuple[int, dict[str, int]]] = {}
+        most: dict[Place, tuple[int, dict[str, int]]] = {}
         kinds = [self.kind(life) for life in self.lives]
         for position, event in enumerate(self.events):
             life = self.lives[event if event >= 0 else ~event]
@@ -145,14 +147,16 @@ class Timeline(LiveBytes):
             for place, (size, parts) in most.items()
         ]
 
-    def most_on_host(self) -> int:
-        """Return the most bytes that waited on the host at once."""
-        total = most = 0
+    def host_peaks(self) -> dict[Place, int]:
+        """Return the most bytes that waited on the host at once, at every place where something was put there."""
+        total, most = 0, dict[Place, int]()
         for event in self.events:
             life = self.lives[event if event >= 0 else ~event]
             if life.category == HOST:
                 total += life.size if event >= 0 else -life.size
-                most = max(most, total)
+                place = (life.phase, life.layer)
+                if event >= 0:
+                    most[place] = max(most.get(place, 0), total)
         return most
 
     def kind(self, life: Life) -> str:

@@ -6,6 +6,7 @@ Always on fake *CPU* tensors: fake CUDA ones end the process in the backward pas
 the rules of its autocast are imposed.
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +19,7 @@ from harness.config import TrialConfig, with_value
 from harness.data.loader import ACTIONS_MULTIPLE
 from harness.memory.allocator import reserved_bytes
 from harness.memory.cuda_rules import cuda_rules, scratch
-from harness.memory.timeline import Peak, Timeline, Work
+from harness.memory.timeline import Peak, Place, Timeline, Work
 from harness.memory.tracker import tensors_of
 from harness.training.step import Trainee, train_step
 from models.detector import build_detector
@@ -36,7 +37,8 @@ class Traced:
 
     peaks: list[Peak]
     """The worst moment of every place in the step."""
-    host_bytes: int
+    host_peaks: Mapping[Place, int]
+    """The most bytes on the host at every place that puts something there."""
     reserved_bytes: int
     """What a caching allocator would hold at most."""
     work: Work
@@ -47,6 +49,11 @@ class Traced:
     def peak(self) -> Peak:
         """The worst moment of all."""
         return max(self.peaks, key=lambda peak: peak.bytes)
+
+    @property
+    def host_bytes(self) -> int:
+        """The most bytes on the host at once."""
+        return max(self.host_peaks.values(), default=0)
 
 
 def trace_step(config: TrialConfig, rules: Rules) -> Traced:
@@ -74,7 +81,7 @@ def trace_step(config: TrialConfig, rules: Rules) -> Traced:
         timeline.work.bytes_moved += inputs[0].nbytes
     return Traced(
         peaks=timeline.peaks(),
-        host_bytes=timeline.most_on_host(),
+        host_peaks=timeline.host_peaks(),
         reserved_bytes=reserved_bytes(timeline),
         work=timeline.work,
         params_total=sum(p.numel() for p in trainee.detector.parameters()),

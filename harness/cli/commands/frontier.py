@@ -93,10 +93,12 @@ def _inputs(configs: "list[TrialConfig]", device: "Device") -> "Iterator[Input]"
                 engine=ladder(config)[-1],
                 training=replace(config.training, batch_size=1),
             )
+            leanest = tracer.ask(lean)
             yield Input(
                 backbone=config.model.backbone.name,
                 frames=config.data.window.frames,
                 resolution=config.data.window.resolution,
                 paper_bytes=needed_bytes(tracer.ask(reference), reference.engine),
-                lean_bytes=needed_bytes(tracer.ask(lean), lean.engine),
+                lean_bytes=needed_bytes(leanest, lean.engine),
+                lean_host_bytes=leanest.host_bytes,
             )

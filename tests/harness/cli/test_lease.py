@@ -1,6 +1,7 @@
 """One driver per study on a store that machines share; a folder below a view stands for the store."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -190,8 +191,13 @@ def test_losing_the_study_stops_it_as_ctrl_c_does(store: Place, monkeypatch: pyt
                 Claims(store).remove(list(names(store)))
                 threading.Event().wait(0.1)
 
-    with pytest.raises(KeyboardInterrupt):
-        study()
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            study()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said[0].endswith("is gone; stopping")
 
 

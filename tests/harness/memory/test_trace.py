@@ -34,6 +34,14 @@ DEEP = with_values(
     },
 )
 OUTSIDE = {"model.adapter.placement": "outside"}
+LEAN = {
+    "engine.keep_on": "host",
+    "engine.clips": 2,
+    "engine.inputs_on": "host",
+    "engine.averages_on": "host",
+    "engine.optimizer_on": "host",
+}
+"""On the host, a short window's step needs most for its optimiser, a long one's for what blocks left there."""
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,8 @@ OUTSIDE = {"model.adapter.placement": "outside"}
         {"engine.keep_on": "host", "engine.clips": 2, "engine.weights": "bf16"},
         {"engine.every": 2, "engine.clips": 2},
         {"engine.keep": "nothing", "engine.clips": 2, "engine.inputs_on": "host", **OUTSIDE},
+        {**LEAN, "data.window.frames": 256},
+        {**LEAN, "data.window.frames": 1024, "data.window.span": 1024},
     ],
 )
 def test_a_shortened_trace_finds_the_peak_of_the_whole(changes):
