@@ -150,13 +150,14 @@ class Timeline(LiveBytes):
     def host_peaks(self) -> dict[Place, int]:
         """Return the most bytes that waited on the host at once, at every place where something was put there."""
         total, most = 0, dict[Place, int]()
-        for event in self.events:
+        for position, event in enumerate(self.events):
             life = self.lives[event if event >= 0 else ~event]
-            if life.category == HOST:
-                total += life.size if event >= 0 else -life.size
-                place = (life.phase, life.layer)
-                if event >= 0:
-                    most[place] = max(most.get(place, 0), total)
+            if life.category != HOST:
+                continue
+            total += life.size if event >= 0 else -life.size
+            # What waited there while the detector was built is not of the step; what is left of it, is.
+            place: Place = (life.phase, life.layer) if position >= self._began else ("forward", "")
+            most[place] = total if position < self._began else max(most.get(place, 0), total)
         return most
 
     def kind(self, life: Life) -> str:
