@@ -160,14 +160,12 @@ def _published(row: Published | None, measure: Measure) -> Cell:
     if row is None:
         return Cell("")
     value = row.value(measure)
+    if value is None and measure == "map" and row.map_at:
+        # The thresholds that could be had stand in for the average.
+        return Cell(", ".join(f"{at:.1f} at {tiou}" for tiou, at in row.map_at.items()))
     if value is None:
         return Cell("out of memory" if row.out_of_memory and measure != "params" else "")
     return Cell(f"{value:.1f}" if measure != "map" or value == round(value, 1) else f"{value:.2f}", value)
-
-
-def _at_thresholds(row: Published) -> Cell:
-    """Return what stands in for an average that could not be had."""
-    return Cell(", ".join(f"{value:.1f} at {tiou}" for tiou, value in row.map_at.items()))
 
 
 def _measured(group: Group | None, measure: Measure, unit: Unit) -> Cell:
@@ -193,8 +191,7 @@ def _other(content: _Content, row: Published, width: int) -> tuple[Cell, ...]:
     lead = len(content.table.down)
     cells = [Cell(f"{row.method}, published"), *([Cell("")] * (lead - 1))]
     for measure in content.table.measures:
-        at_thresholds = measure == "map" and row.map_avg is None
-        cells += [_at_thresholds(row) if at_thresholds else _published(row, measure), Cell("")]
+        cells += [_published(row, measure), Cell("")]
     return tuple([*cells, *([Cell("")] * (width - len(cells)))][:width])
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.export import Cell, Column, Table
+from harness.analysis.paper.lookup import TABLES
+from harness.analysis.paper.rows import BACKBONE, FRAMES, PLACEMENT, RESOLUTION, is_at
 from harness.units import GIB
 
 NOTHING = Cell("does not fit", 0.0)
-RAN_OUT = ("videomae-g", 1536, 224)
-"""The input that the paper could not train on its 80 GB card (Table 6)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Input:
     """In the paper's set-up."""
     lean_bytes: int
     """With the leanest policy here, which computes the same numbers."""
-    lean_host_bytes: int = 0
+    lean_host_bytes: int
     """What that policy keeps in the host's memory."""
 
     @property
@@ -60,14 +60,20 @@ def _note(inputs: Sequence[Input]) -> str:
         f"no input larger than {most.frames:,} frames of {most.resolution}² was asked about",
         "here: the leanest policy, the planner takes the fastest that fits; host memory is told, not bounded",
     ]
-    for each in inputs:
-        if (each.backbone, each.frames, each.resolution) == RAN_OUT:
-            notes.append(
-                f"what tensors occupy: the paper has {each.backbone} run out of memory on 80 GB with {each.frames:,} "
-                f"frames of {each.resolution}², where {each.paper_bytes / GIB:.1f} GiB are predicted and fragments of "
-                "the allocator come on top"
-            )
+    notes += [
+        f"what tensors occupy: the paper has {each.backbone} run out of memory on 80 GB with {each.frames:,} frames of "
+        f"{each.resolution}², where {each.paper_bytes / GIB:.1f} GiB are predicted and fragments of the allocator come "
+        "on top"
+        for each in inputs
+        if _ran_out(each)
+    ]
     return "; ".join(notes)
+
+
+def _ran_out(each: Input) -> bool:
+    """Return whether the paper could not train an input on its 80 GB card (Table 6)."""
+    at = {BACKBONE: each.backbone, PLACEMENT: "inside", FRAMES: each.frames, RESOLUTION: each.resolution}
+    return any(row.out_of_memory and is_at(at, row.at) for table in TABLES for row in table.rows)
 
 
 def _line(card: str, usable: int, backbone: str, inputs: Sequence[Input]) -> tuple[Cell, ...]:

@@ -32,6 +32,7 @@ def test_every_input_of_the_study_is_asked_about_and_the_table_written(monkeypat
                 resolution=window.resolution,
                 paper_bytes=need,
                 lean_bytes=need // 8,
+                lean_host_bytes=need,
             )
 
     monkeypatch.setattr(frontier, "_inputs", foreseen)

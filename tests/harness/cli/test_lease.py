@@ -1,7 +1,6 @@
 """One driver per study on a store that machines share; a folder below a view stands for the store."""
 
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pyarrow import fs
 
 from harness.cli import claims, lease
 from harness.cli.claims import Claim, Claims
+from harness.cli.interrupts import interruptible
 from harness.cli.lease import Lease, one_machine
 from harness.cli.options import UserError
 from harness.tables.storage import Place
@@ -186,18 +186,13 @@ def test_losing_the_study_stops_it_as_ctrl_c_does(store: Place, monkeypatch: pyt
 
     def study() -> None:
         with one_machine(store, said.append):
+            Claims(store).remove(list(names(store)))
             for _ in range(200):
-                # A renewal that was under way writes the mark once more.
-                Claims(store).remove(list(names(store)))
-                threading.Event().wait(0.1)
+                threading.Event().wait(0.1)  # what interrupts here is heard between two waits
 
-    # A shell that starts the tests in the background has them ignore Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            study()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    # As a study runs: without it, a shell that starts the tests in the background has them ignore Ctrl-C.
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        study()
     assert said[0].endswith("is gone; stopping")
 
 

@@ -34,7 +34,7 @@ DEEP = with_values(
     },
 )
 OUTSIDE = {"model.adapter.placement": "outside"}
-WIDE = ActionFormerConfig(width=256, embed_layers=1, stem_layers=1, levels=2)
+WIDE = ActionFormerConfig(width=128, embed_layers=1, stem_layers=1, levels=2)
 LEAN = {
     "engine.keep_on": "host",
     "engine.clips": 2,
@@ -64,7 +64,7 @@ def test_a_shortened_trace_finds_the_peak_of_the_whole(changes):
     assert quick.peak.bytes == pytest.approx(whole.peak.bytes, rel=1e-3)
     assert (quick.peak.phase, quick.peak.layer) == (whole.peak.phase, whole.peak.layer)
     assert sum(quick.peak.breakdown.values()) == pytest.approx(quick.peak.bytes, rel=1e-6)
-    assert quick.host_bytes == pytest.approx(whole.host_bytes, rel=2e-3)
+    assert quick.host_bytes == pytest.approx(whole.host_bytes, rel=1e-3)
     assert quick.work.flops == pytest.approx(whole.work.flops, rel=1e-6)
     assert (quick.params_total, quick.params_trainable) == (whole.params_total, whole.params_trainable)
 
